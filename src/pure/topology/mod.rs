@@ -1,0 +1,32 @@
+//! Nodes, epochs and the route: the words in which both planes talk about the group.
+
+mod route;
+pub mod snapshot;
+
+pub use route::{Gate, Primary, Route, Signal, SignalKind};
+
+use std::fmt;
+
+/// A node of the group, by its position in the list of known nodes.
+///
+/// A node keeps its id for the life of the process, whatever its address does; nodes
+/// that are discovered later are appended. Names for people stand in the snapshot.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NodeId(pub u16);
+
+/// Number of a topology; larger wins.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

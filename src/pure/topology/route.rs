@@ -1,0 +1,85 @@
+//! Where commands go: the one value that the control plane publishes and every worker obeys.
+//!
+//! ```text
+//! Held(e) --discovered--> Open(e+1) --suspicion--> Held(e+1) --answers again--> Open(e+1)
+//!                                                     |
+//!                            commit to a promotion: Held(e+2) --confirmed--> Open(e+2)
+//! ```
+//!
+//! # Invariants
+//!
+//! * `version` grows with every publication, `epoch` never goes back.
+//! * While the gate is held nothing is written to any node; what was already sent may
+//!   still be answered by an upstream connection *of the same epoch*.
+//! * A new epoch severs: whoever holds an upstream connection of an older epoch drops it
+//!   before it confirms the version, and treats what is in flight there as lost. So once
+//!   every worker has confirmed `Held(e+1)`, no byte can reach the primary of `e`, and no
+//!   reply of it can reach a client.
+//! * An epoch is open for at most one node.
+
+use super::{Epoch, NodeId};
+use std::net::SocketAddr;
+
+/// The node that serves, and the address at which its last good probe reached it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Primary {
+    /// Which node.
+    pub node: NodeId,
+    /// Where the control plane's own connection to it stands: already resolved.
+    pub addr: SocketAddr,
+}
+
+/// Whether commands may be forwarded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gate {
+    /// Forward to this primary.
+    Open(Primary),
+    /// Nobody is known to be primary, or the primary is suspect: hold.
+    Held,
+}
+
+/// The route in force.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Route {
+    /// Grows with every publication; workers compare this one integer.
+    pub version: u64,
+    /// Grows when another history may begin: an older epoch's connections are severed.
+    pub epoch: Epoch,
+    /// Forward or hold.
+    pub gate: Gate,
+}
+
+impl Route {
+    /// Before anything is known: everything is held.
+    pub const START: Self = Self { version: 0, epoch: Epoch(0), gate: Gate::Held };
+
+    /// The primary, if the gate is open.
+    pub const fn primary(&self) -> Option<Primary> {
+        match self.gate {
+            Gate::Open(primary) => Some(primary),
+            Gate::Held => None,
+        }
+    }
+}
+
+/// What the data path saw of a primary. A hint to probe at once, never a verdict.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Signal {
+    /// The epoch that the connection belonged to; a signal about an older one is stale.
+    pub epoch: Epoch,
+    /// The node that the connection led to.
+    pub node: NodeId,
+    /// What happened.
+    pub kind: SignalKind,
+}
+
+/// The kinds of [`Signal`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SignalKind {
+    /// A connection was closed or reset by the node, or no byte could be written.
+    Lost,
+    /// A connection was refused, or not established in time.
+    Unreachable,
+    /// The node proved that it is not serving as primary (`-READONLY` and its kin).
+    NotPrimary,
+}
