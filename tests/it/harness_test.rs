@@ -79,7 +79,7 @@ fn a_load_on_a_bare_node_passes_its_own_checks(kind: Kind) {
     assert_eq!(group.promoted().addr(), replica.addr());
     for history in &histories {
         history.check_replies(0);
-        assert_eq!(history.check_data(replica, started), 0);
+        assert_eq!(history.check_data(replica, started, 0), 0);
     }
 }
 
@@ -119,7 +119,8 @@ fn a_forged_history_fails() {
     let one = || Value::Integer(1);
     let text = |it: &str| Value::Bulk(it.as_bytes().to_vec());
     let uncertain = || Value::Error("UNCERTAIN who knows".to_owned());
-    let good = [(Command::Set(1), ok()), (Command::Get(8), text("0:1:1")), (Command::Push(9), one())];
+    let good =
+        [(Command::Set(1), ok()), (Command::Get(8), text("0:1:1")), (Command::Push(9), one())];
     history(&good).check_replies(0);
     history(&[(Command::Set(1), uncertain())]).check_replies(1);
 
@@ -131,7 +132,10 @@ fn a_forged_history_fails() {
         ("an error", vec![(Command::Set(1), Value::Error("READONLY no".to_owned()))]),
         ("an uncertain read", vec![(Command::Get(1), uncertain())]),
         ("nothing failed over", vec![(Command::Set(1), uncertain())]),
-        ("counted twice", vec![(Command::Increment, one()), (Command::Increment, Value::Integer(3))]),
+        (
+            "counted twice",
+            vec![(Command::Increment, one()), (Command::Increment, Value::Integer(3))],
+        ),
         ("nothing at all", vec![]),
     ] {
         let forged = history(&ops);
@@ -143,15 +147,15 @@ fn a_forged_history_fails() {
     let early = pushed.ops[0].invoked;
     let values = |of: &[&str]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
     let all = ["0:1:1", "0:2:2", "0:3:3", "0:4:4"];
-    assert_eq!(pushed.check_list(&values(&all), early), 0);
-    assert_eq!(pushed.check_list(&values(&[all[0], all[3]]), late), 2);
+    assert_eq!(pushed.check_list(&values(&all), early, 0), 0);
+    assert_eq!(pushed.check_list(&values(&[all[0], all[3]]), late, 1), 2);
     for (why, there, since) in [
         ("ran twice", values(&[all[0], all[0]]), late),
         ("two holes", values(&[all[1], all[3]]), late),
         ("out of order", values(&[all[1], all[0], all[2], all[3]]), late),
         ("lost after the failover", values(&all[..3]), early),
     ] {
-        assert!(catch_unwind(|| pushed.check_list(&there, since)).is_err(), "passed: {why}");
+        assert!(catch_unwind(|| pushed.check_list(&there, since, 1)).is_err(), "passed: {why}");
     }
 }
 

@@ -103,11 +103,6 @@ impl Client {
         self.stream.buffer().is_empty()
             && peeked.is_err_and(|it| it.kind() == io::ErrorKind::WouldBlock)
     }
-
-    /// The client's own address, as `CLIENT LIST` of its peer shows it.
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.stream.get_ref().local_addr().expect("connected")
-    }
 }
 
 /// A command as clients send it: an array of bulk strings.

@@ -22,8 +22,7 @@ impl Group {
 
     /// Replicas for a primary that runs already.
     pub(crate) fn around(primary: Server, replicas: usize, extra: &[&str]) -> Self {
-        let replicas: Vec<_> =
-            (0..replicas).map(|_| Server::replica_of(&primary, extra)).collect();
+        let replicas: Vec<_> = (0..replicas).map(|_| Server::replica_of(&primary, extra)).collect();
         let group = Self { primary, replicas };
         group.wait_in_sync();
         group

@@ -17,7 +17,6 @@ pub(crate) use client::{Client, encode};
 pub(crate) use group::{Group, wait_in_sync};
 pub(crate) use load::{Load, Traffic};
 pub(crate) use port::Port;
-pub(crate) use process::{Status, proc_status};
 pub(crate) use proxy::{Proxy, config_file, segue};
 pub(crate) use server::{Kind, Server};
 pub(crate) use value::Value;

@@ -53,9 +53,7 @@ impl Drop for Process {
 pub(crate) enum Status {
     /// One letter and its explanation.
     State,
-    /// Resident memory now.
-    Resident,
-    /// The most there ever was.
+    /// The most resident memory that there ever was.
     PeakResident,
 }
 
@@ -63,7 +61,6 @@ pub(crate) enum Status {
 pub(crate) fn proc_status(pid: u32, what: Status) -> String {
     let label = match what {
         Status::State => "State:",
-        Status::Resident => "VmRSS:",
         Status::PeakResident => "VmHWM:",
     };
     let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");

@@ -183,11 +183,7 @@ impl Proxy {
         kib(&proc_status(self.pid(), Status::PeakResident))
     }
 
-    /// Memory resident now, in KiB.
-    pub(crate) fn resident_kib(&self) -> u64 {
-        kib(&proc_status(self.pid(), Status::Resident))
-    }
-
+    /// Open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("segue lives").count()
     }

@@ -4,7 +4,7 @@
 //! both sides cannot hide. Recursive: its peer is a server under test.
 
 use std::fmt;
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead};
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,7 +116,8 @@ impl fmt::Display for Value {
 
 impl PartialEq<&str> for Value {
     fn eq(&self, other: &&str) -> bool {
-        self.to_string() == *other
+        let text = self.to_string();
+        text == *other
     }
 }
 
