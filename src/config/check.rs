@@ -93,7 +93,7 @@ mod tests {
                  http: { address: 127.0.0.1:9180 }\n\
                  control: { address: unix:/a }"
             ),
-            "1:62: listen[2].address: (unix:/a) is already taken by listen[1].address (unix:/a)\n\
+            "1:61: listen[2].address: (unix:/a) is already taken by listen[1].address (unix:/a)\n\
              2:9: http.address: (127.0.0.1:9180) is already taken by listen[0].address (0.0.0.0:9180)\n\
              3:12: control.address: (unix:/a) is already taken by listen[1].address (unix:/a)",
         );

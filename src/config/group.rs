@@ -285,8 +285,8 @@ mod tests {
             ),
             "4:7: group.nodes[1].name: `a` is already the name of group.nodes[0]\n\
              4:16: group.nodes[1].address: h:1 is already the address of group.nodes[0]\n\
-             5:27: group.nodes[2].replication_address: h:1 is already where group.nodes[0] is reached\n\
-             5:27: group.nodes[2].replication_address: h:1 is already where group.nodes[1] is reached",
+             5:30: group.nodes[2].replication_address: h:1 is already where group.nodes[0] is reached\n\
+             5:30: group.nodes[2].replication_address: h:1 is already where group.nodes[1] is reached",
         );
     }
 
@@ -299,15 +299,15 @@ mod tests {
         };
         assert_eq!(
             with("{ username: u }"),
-            "1:47: group.credentials: needs either password_file or password_env"
+            "1:46: group.credentials: needs either password_file or password_env"
         );
         assert_eq!(
             with("{ password_file: /a, password_env: B }"),
-            "1:47: group.credentials: has both password_file and password_env: leave one out"
+            "1:46: group.credentials: has both password_file and password_env: leave one out"
         );
         assert_eq!(
             with("{ password_env: SEGUE_TEST_NO_SUCH_VARIABLE }"),
-            "1:62: group.credentials.password_env: \
+            "1:61: group.credentials.password_env: \
              the variable `SEGUE_TEST_NO_SUCH_VARIABLE` is not set"
         );
         let text = with("{ password: hunter2 }");

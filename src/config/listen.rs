@@ -93,8 +93,8 @@ mod tests {
             errors("listen:\n  - address: localhost:6380\n  - tls: {}"),
             "2:5: listen[0].address: `localhost:6380` is not an address to listen on; \
              write an IP address and a port, such as `0.0.0.0:6380` or `unix:/run/segue.sock`\n\
-             3:5: listen[1].address: is missing\n\
-             3:5: listen[1].tls: TLS is not available in this version",
+             3:5: listen[1].tls: TLS is not available in this version\n\
+             3:5: listen[1].address: is missing",
         );
     }
 }

@@ -108,6 +108,16 @@ impl Config {
         error::read(path, |text| Self::read(text, Secrets::Skip))
     }
 
+    /// Like [`Config::load`], with the token of the control API as the only secret: for
+    /// commands that talk to a running Segue and have no business with its password.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`], except for what concerns other secrets.
+    pub fn load_for_control(path: &Path) -> Result<Self, ConfigError> {
+        error::read(path, |text| Self::read(text, Secrets::Token))
+    }
+
     /// Reads and checks the text of a file, and the secrets that it names.
     ///
     /// # Errors

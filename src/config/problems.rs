@@ -14,6 +14,12 @@ pub struct Mark {
     pub column: usize,
 }
 
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
 /// One thing that is wrong, or questionable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {
@@ -45,8 +51,8 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at: Mark { line, column }, key, text } = self;
-        write!(f, "{line}:{column}: ")?;
+        let Self { at, key, text } = self;
+        write!(f, "{at}: ")?;
         if key.is_empty() { write!(f, "the file {text}") } else { write!(f, "{key}: {text}") }
     }
 }
