@@ -32,11 +32,8 @@ use prometheus::core::Collector;
 use prometheus::{Gauge as FloatGauge, IntGauge, Opts, Registry, TextEncoder};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Commit that this binary was built from, where the build says so.
-pub const COMMIT: &str = match option_env!("SEGUE_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
+/// Commit that this binary was built from.
+pub const COMMIT: &str = env!("SEGUE_COMMIT");
 
 /// All metrics of the process.
 #[derive(Debug)]
