@@ -15,9 +15,9 @@ use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::sleep;
 
 mod table;
 
@@ -68,7 +68,8 @@ impl Status {
             Failure { code: OS_ERROR, text: format!("cannot start a runtime: {error}") }
         })?;
         if self.watch {
-            return Ok(self.watch(&client, &runtime, &mut io::stdout()));
+            self.watch(&client, &runtime, &mut io::stdout(), WATCH_EVERY);
+            return Ok(String::new());
         }
         let report = runtime.block_on(client.status()).map_err(|error| failure(&error))?;
         Ok(self.render(&report))
@@ -90,7 +91,7 @@ impl Status {
 
     /// Shows one answer after the other until nobody reads them. A Segue that does not
     /// answer is shown as well: whoever watches a restart wants to see its end.
-    fn watch(&self, client: &Client, runtime: &Runtime, output: &mut impl Write) -> String {
+    fn watch(&self, client: &Client, runtime: &Runtime, output: &mut impl Write, every: Duration) {
         let clear = if self.json { "" } else { CLEAR };
         loop {
             let text = match runtime.block_on(client.status()) {
@@ -102,9 +103,9 @@ impl Status {
             let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
             let written = write!(output, "{clear}{text}{end}").and_then(|()| output.flush());
             if written.is_err() {
-                return String::new();
+                return;
             }
-            runtime.block_on(sleep(WATCH_EVERY));
+            thread::sleep(every);
         }
     }
 
@@ -191,6 +192,43 @@ mod tests {
             watch: false,
         };
         assert_eq!(status.run().expect_err("no configuration").code, 78);
+    }
+
+    /// A pipe whose reader closes it after some lines.
+    struct Pipe {
+        written: String,
+        lines_left: usize,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.written.push_str(&String::from_utf8_lossy(text));
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.lines_left = self.lines_left.checked_sub(1).ok_or(io::ErrorKind::BrokenPipe)?;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_watch_goes_on_until_nobody_reads_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut status = status(&dir.path().join("segue.sock"));
+        status.watch = true;
+        let runtime = Builder::new_current_thread().enable_all().build().expect("builds");
+        let client = status.client().expect("an address is enough");
+        let watched = |status: &Status| {
+            let mut pipe = Pipe { written: String::new(), lines_left: 2 };
+            status.watch(&client, &runtime, &mut pipe, Duration::ZERO);
+            pipe.written
+        };
+        let text = watched(&status);
+        assert_eq!(text.matches(CLEAR).count(), 3, "{text}");
+        assert_eq!(text.matches("cannot reach Segue").count(), 3, "{text}");
+        status.json = true;
+        assert_eq!(watched(&status), "", "nothing but JSON");
     }
 
     #[test]
