@@ -1,7 +1,7 @@
 //! Once every fault has ended, every proxy serves one and the same primary and all replicas
 //! follow it, within a bound; or it says that a human is needed, and is right.
 
-use crate::node::{Link, Role};
+use crate::node::{Link, Node, Process, Role};
 use crate::sim::{Event, Sim};
 use crate::swarm::{MS, SECOND, Us};
 use segue::pure::topology::NodeId;
@@ -74,6 +74,7 @@ impl Sim {
 
     /// Whether nobody could know what to do.
     fn needs_human(&self) -> bool {
-        false
+        let is_primary = |it: &Node| it.process.as_ref().is_some_and(Process::is_primary);
+        !self.nodes.iter().any(is_primary)
     }
 }
