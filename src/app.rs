@@ -93,7 +93,7 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
 ///
 /// If something that it cannot do without is missing.
 pub fn run(config: &Config) -> Result<Drained, Error> {
-    let logs = logs::init(config.log().level(), config.log().format())
+    let logs = logs::init(config.log())
         .map_err(|error| Error::Telemetry { what: "logs", why: error.to_string() })?;
     let nodes = config.group().nodes().iter().map(|it| it.name());
     let metrics = Metrics::new(nodes, logs.dropped())

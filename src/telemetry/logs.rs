@@ -9,7 +9,7 @@
 //! No filter from the environment: `log.level` is the one place where the level stands.
 //! No log files and no rotation: whoever starts Segue owns its standard error.
 
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{Log, LogFormat, LogLevel};
 use std::io::{self, IsTerminal, Write};
 use tracing::Dispatch;
 use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
@@ -57,9 +57,10 @@ impl Logs {
 /// # Errors
 ///
 /// If something else has claimed the logs of this process.
-pub fn init(level: LogLevel, format: LogFormat) -> Result<Logs, SetGlobalDefaultError> {
+pub fn init(config: Log) -> Result<Logs, SetGlobalDefaultError> {
     let (writer, logs) = writer(io::stderr());
-    set_global_default(dispatch(level, format, io::stderr().is_terminal(), writer))?;
+    let colour = io::stderr().is_terminal();
+    set_global_default(dispatch(config.level(), config.format(), colour, writer))?;
     Ok(logs)
 }
 

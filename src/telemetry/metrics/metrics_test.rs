@@ -108,6 +108,24 @@ fn a_scrape_sums_what_the_workers_counted() {
 }
 
 #[test]
+fn limits_are_those_of_the_configuration() {
+    let metrics = metrics();
+    let config = "\
+        group: { name: main, nodes: [{ name: a, address: 127.0.0.1:7001 }] }\n\
+        hold: { timeout: 2500ms, max_bytes: 1MiB }\n\
+        sessions: { max: 100, max_in_flight: 64KiB, max_query_buffer: 128KiB }\n";
+    metrics.limits.show(&Config::parse(config).expect("a configuration"), 90);
+    let check = |series: &str, expected: f64| {
+        assert!((scraped(&metrics, series) - expected).abs() < 1e-9, "{series}");
+    };
+    check("segue_sessions_max", 90.0);
+    check("segue_hold_max_bytes", 1_048_576.0);
+    check("segue_hold_max_seconds", 2.5);
+    check("segue_session_in_flight_max_bytes", 65_536.0);
+    check("segue_session_query_buffer_max_bytes", 131_072.0);
+}
+
+#[test]
 fn the_control_plane_counts_by_label() {
     let metrics = metrics();
     metrics.control.failover_ended(FailoverOutcome::Recovered);
