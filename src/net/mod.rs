@@ -1,2 +1,18 @@
 //! The only place that opens a socket towards a node, or one that waits for clients.
+//!
+//! * [`listen`]: TCP and Unix sockets that wait, the latter with their file.
+//! * [`dial`]: one connection, under a deadline, with the socket options that let a dead
+//!   peer be noticed.
+//! * [`resolve`]: a host name to addresses, off the loop and under a deadline.
+//! * [`call`]: one request, one reply, one deadline; what the control plane speaks.
+//!
+//! Deliberately absent: pools, retries and policy. Whoever dials decides what a failure
+//! means.
+
+pub mod call;
+mod dial;
 pub mod listen;
+mod resolve;
+
+pub use dial::{DialError, dial};
+pub use resolve::{ResolveError, resolve};
