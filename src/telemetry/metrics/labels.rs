@@ -200,3 +200,13 @@ impl From<session::Proof> for Proof {
         }
     }
 }
+
+impl From<session::End> for Closed {
+    fn from(end: session::End) -> Self {
+        match end {
+            session::End::Client => Self::Client,
+            session::End::Protocol => Self::ProtocolError,
+            session::End::ReplyCut | session::End::Tunnel => Self::Unrestorable,
+        }
+    }
+}

@@ -47,6 +47,8 @@ worker_cells! {
         "segue_requests_total", "Requests read from clients, by class.";
     bytes: CounterBy<Direction> =
         "segue_bytes_total", "Bytes moved, by direction as seen from Segue.";
+    in_flight_requests: Gauge =
+        "segue_in_flight_requests", "Requests sent to a node and not answered yet.";
     in_flight_bytes: Gauge =
         "segue_in_flight_bytes", "Bytes of requests kept because they are unanswered or held.";
     hold_commands: Gauge = "segue_hold_commands", "Commands held now.";
