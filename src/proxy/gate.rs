@@ -105,9 +105,9 @@ impl Gate {
     /// Moves what the sessions counted into the metrics.
     pub(super) fn collect(&self) {
         let mut world = self.world.borrow_mut();
-        self.cells.in_flight_bytes.set(world.budget.used);
-        self.cells.hold_commands.set(world.held.commands);
-        self.cells.hold_bytes.set(world.held.bytes);
+        self.cells.in_flight_bytes.set(world.budget.used as u64);
+        self.cells.hold_commands.set(world.held.commands as u64);
+        self.cells.hold_bytes.set(world.held.bytes as u64);
         if world.tally == Tally::default() {
             return;
         }

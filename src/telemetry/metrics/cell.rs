@@ -67,11 +67,6 @@ impl<L: Label> CounterBy<L> {
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// Makes it `value`.
-    pub fn set(&self, value: usize) {
-        self.0.store(value as u64, Ordering::Relaxed);
-    }
-
     /// One more.
     pub fn inc(&self) {
         self.add(1);
