@@ -63,6 +63,10 @@ fn finds_the_end_of_arrays() {
     frame("*2\r\n$4\r\nECHO\r\n$12\r\n*1\r\n$4\r\nPING\r\n");
     frame("*1\r\n$4\r\nHOST\r\n");
     frame("*1\r\n$6\r\nPOSTAL\r\n");
+    frame("*1\r\n$6\r\nHOST:x\r\n");
+    // Only as a command is it an attack.
+    frame("*2\r\n$4\r\nECHO\r\n$4\r\nPOST\r\n");
+    frame("ECHO host:\r\n");
 }
 
 #[test]
