@@ -1,0 +1,96 @@
+//! SIGTERM: Segue stops accepting, lets sessions finish what is in flight, and ends.
+
+use crate::harness::{Client, Kind, Proxy, Server, eventually};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+on_both!(
+    what_is_in_flight_is_answered_before_the_end,
+    draining_ends_at_its_timeout,
+    a_second_signal_ends_at_once,
+);
+
+/// What ends "at once" on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// Goal: a command in flight is answered, then its session closes; idle ones close; no new ones
+/// are accepted; the exit code is 0.
+///
+/// Method: make the node sleep, send to it through Segue, terminate Segue, read the reply.
+fn what_is_in_flight_is_answered_before_the_end(kind: Kind) {
+    let node = Server::primary(kind);
+    let mut proxy = Proxy::over(&[&node])
+        .with(|it| it["health"]["down_after"] = json!("20s"))
+        .with(|it| it["health"]["suspect_after"] = json!("10s"))
+        .with(|it| it["health"]["timeout"] = json!("15s"))
+        .start();
+    proxy.wait_ready();
+    proxy.announce_failover();
+    let (mut busy, mut idle) = (proxy.client(), proxy.client());
+    assert_eq!(busy.call(&["SET", "k", "v"]), "+OK");
+    assert_eq!(idle.call(&["PING"]), "+PONG");
+    let mut sleeper = node.client();
+    sleeper.send_all(&[&["DEBUG", "SLEEP", "1"]]);
+    busy.send_all(&[&["INCR", "n"], &["GET", "k"]]);
+    eventually("the commands are in flight", || {
+        (proxy.metric("segue_in_flight_requests") >= 2.0).then_some(())
+    });
+
+    proxy.terminate();
+    assert_eq!(idle.read_to_end(), b"", "nothing in flight: closed");
+    assert_eq!(busy.read(), ":1");
+    assert_eq!(busy.read(), "v");
+    assert_eq!(busy.read_to_end(), b"");
+    assert_eq!(proxy.wait_ended().code(), Some(0));
+    assert!(Client::connect(proxy.addr()).is_err(), "nobody listens");
+    assert_eq!(node.call(&["GET", "n"]), "1");
+}
+
+/// A Segue over a frozen node, with a command in flight that will never be answered.
+fn stuck(node: &Server, drain: &str) -> (Proxy, Client) {
+    let proxy = Proxy::over(&[node])
+        .with(|it| it["drain"] = json!({ "timeout": drain }))
+        .with(|it| it["health"]["down_after"] = json!("60s"))
+        .with(|it| it["hold"]["timeout"] = json!("60s"))
+        .start();
+    proxy.wait_ready();
+    proxy.announce_failover();
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["PING"]), "+PONG");
+    node.freeze();
+    client.send_all(&[&["INCR", "n"]]);
+    proxy.wait_gate(false);
+    (proxy, client)
+}
+
+/// Goal: nobody waits longer than `drain.timeout`.
+///
+/// Method: terminate with a command in flight at a frozen node.
+fn draining_ends_at_its_timeout(kind: Kind) {
+    let node = Server::primary(kind);
+    let (mut proxy, mut client) = stuck(&node, "700ms");
+    let told = Instant::now();
+    proxy.terminate();
+    let status = proxy.wait_ended();
+    let waited = told.elapsed();
+    assert!(waited >= Duration::from_millis(650), "ended after {waited:?}");
+    assert!(waited < AT_ONCE + Duration::from_millis(700), "ended after {waited:?}");
+    assert_eq!(status.code(), Some(0));
+    client.read_to_end();
+}
+
+/// Goal: a second signal does not wait.
+///
+/// Method: as above with a long timeout, and terminate twice.
+fn a_second_signal_ends_at_once(kind: Kind) {
+    let node = Server::primary(kind);
+    let (mut proxy, mut client) = stuck(&node, "60s");
+    proxy.terminate();
+    eventually("it stops accepting", || Client::connect(proxy.addr()).is_err().then_some(()));
+    assert_eq!(proxy.ended(), None, "it waits for what is in flight");
+    let told = Instant::now();
+    proxy.terminate();
+    proxy.wait_ended();
+    assert!(told.elapsed() < AT_ONCE, "ended after {:?}", told.elapsed());
+    client.read_to_end();
+}

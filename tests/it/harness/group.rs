@@ -1,0 +1,67 @@
+//! A primary and its replicas, in sync.
+
+use super::{Kind, Server, eventually};
+
+/// A replication group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) primary: Server,
+    pub(crate) replicas: Vec<Server>,
+}
+
+impl Group {
+    /// A primary with `replicas` replicas that have all it has.
+    pub(crate) fn start(kind: Kind, replicas: usize) -> Self {
+        Self::start_with(kind, replicas, &[])
+    }
+
+    /// Every node gets `extra` on its command line.
+    pub(crate) fn start_with(kind: Kind, replicas: usize, extra: &[&str]) -> Self {
+        Self::around(Server::primary_with(kind, extra), replicas, extra)
+    }
+
+    /// Replicas for a primary that runs already.
+    pub(crate) fn around(primary: Server, replicas: usize, extra: &[&str]) -> Self {
+        let replicas: Vec<_> = (0..replicas).map(|_| Server::replica_of(&primary, extra)).collect();
+        let group = Self { primary, replicas };
+        group.wait_in_sync();
+        group
+    }
+
+    /// The primary, then the replicas.
+    pub(crate) fn nodes(&self) -> Vec<&Server> {
+        [&self.primary].into_iter().chain(&self.replicas).collect()
+    }
+
+    pub(crate) fn wait_in_sync(&self) {
+        for replica in &self.replicas {
+            wait_in_sync(&self.primary, replica);
+        }
+    }
+
+    /// The replica that says `role:master`, as soon as one does.
+    #[track_caller]
+    pub(crate) fn promoted(&self) -> &Server {
+        eventually("a replica is promoted", || self.replicas.iter().find(|it| it.is_primary()))
+    }
+}
+
+/// Waits until `replica` has all that `primary` has, and both say so.
+///
+/// Both must: a replica says that its link is up while the primary still waits for its first
+/// acknowledgement, and streams nothing until then (diskless sync).
+#[track_caller]
+pub(crate) fn wait_in_sync(primary: &Server, replica: &Server) {
+    let port = format!("port={},state=online", replica.addr().port());
+    eventually("the replica is in sync", || {
+        let theirs = primary.try_info("replication")?;
+        let ours = replica.try_info("replication")?;
+        let online = theirs.values().any(|it| it.contains(&port));
+        let same = |a: &str, b: &str| ours.get(a).is_some_and(|it| Some(it) == theirs.get(b));
+        (online
+            && ours.get("master_link_status")? == "up"
+            && same("master_replid", "master_replid")
+            && same("slave_repl_offset", "master_repl_offset"))
+        .then_some(())
+    });
+}

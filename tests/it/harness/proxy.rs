@@ -1,0 +1,266 @@
+//! The real `segue` binary with a configuration of its own.
+//!
+//! Its log is kept, printed when the test fails, and checked when it does not: a line at WARN or
+//! ERROR that nobody announced fails the test, and so does a line that is not JSON (a panic).
+
+use super::process::{Process, Status, proc_status};
+use super::{Client, Port, Server, eventually, http};
+use rustix::process::Signal;
+use serde_json::{Value as Json, json};
+use std::cell::RefCell;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::{fs, thread};
+use tempfile::TempDir;
+
+/// Names of nodes, in the order in which a test lists them.
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// What every failover says at WARN.
+const FAILOVER_WARNINGS: [&str; 1] = ["TO BE FILLED"];
+
+/// A configuration that can still be changed, and becomes a process with [`Setup::start`].
+#[derive(Debug)]
+pub(crate) struct Setup {
+    config: Json,
+    listen: Port,
+    http: Port,
+    dir: TempDir,
+}
+
+/// A running Segue. Ends with the value.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    listen: Port,
+    http: Port,
+    dir: TempDir,
+    process: Process,
+    log: Arc<Mutex<Vec<String>>>,
+    announced: RefCell<Vec<String>>,
+}
+
+/// The `segue` binary with its arguments.
+pub(crate) fn segue(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_segue"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Writes `config` as a `proxy.yaml` (JSON is YAML) and gives its path.
+pub(crate) fn config_file(dir: &Path, config: &Json) -> PathBuf {
+    let path = dir.join("proxy.yaml");
+    fs::write(&path, format!("{config:#}\n")).expect("the directory is ours");
+    path
+}
+
+impl Setup {
+    /// Changes the configuration.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Json)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts Segue and waits until it accepts clients; a primary need not be known yet.
+    pub(crate) fn start(self) -> Proxy {
+        let Self { config, listen, http, dir } = self;
+        let path = config_file(dir.path(), &config);
+        let mut child = segue(&["run", "--config", path.to_str().expect("UTF-8")])
+            .current_dir(dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("segue starts");
+        let log = Arc::default();
+        keep(&log, child.stdout.take().expect("piped"));
+        keep(&log, child.stderr.take().expect("piped"));
+        let announced = RefCell::default();
+        let process = Process::new(child);
+        let mut proxy = Proxy { listen, http, dir, process, log, announced };
+        eventually("segue accepts clients", || {
+            assert_eq!(proxy.process.ended(), None, "segue ended at once");
+            (Client::connect(proxy.addr()).is_ok() && proxy.get("/livez").0 == 200).then_some(())
+        });
+        proxy
+    }
+}
+
+impl Proxy {
+    /// A configuration over `nodes`, with thresholds that suit a test.
+    pub(crate) fn over(nodes: &[&Server]) -> Setup {
+        let (listen, http) = (Port::reserve(), Port::reserve());
+        let dir = TempDir::new().expect("a temporary directory");
+        let nodes: Vec<_> = NAMES
+            .iter()
+            .zip(nodes)
+            .map(|(name, it)| json!({ "name": name, "address": it.addr().to_string() }))
+            .collect();
+        let config = json!({
+            "listen": [{ "address": listen.addr().to_string() }],
+            "http": { "address": http.addr().to_string() },
+            "control": { "address": format!("unix:{}", dir.path().join("segue.sock").display()) },
+            "group": { "name": "main", "nodes": nodes },
+            "health": {
+                "interval": "50ms", "timeout": "300ms", "suspect_after": "150ms",
+                "down_after": "500ms", "refused_after": "100ms", "rise": 2,
+            },
+            "failover": { "timeout": "5s" },
+            "hold": { "timeout": "15s" },
+            "log": { "level": "debug", "format": "json" },
+        });
+        Setup { config, listen, http, dir }
+    }
+
+    /// Starts Segue over `nodes` and waits until it knows their primary.
+    pub(crate) fn start(nodes: &[&Server]) -> Self {
+        let proxy = Self::over(nodes).start();
+        proxy.wait_ready();
+        proxy
+    }
+
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.listen.addr()
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("proxy.yaml")
+    }
+
+    #[track_caller]
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.addr()).expect("segue accepts")
+    }
+
+    /// Status code and body of a page.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        http::get(self.http.addr(), path).expect("segue answers HTTP")
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_ready(&self) {
+        eventually("segue is ready", || (self.get("/readyz").0 == 200).then_some(()));
+    }
+
+    /// `/api/v1/status`.
+    #[track_caller]
+    pub(crate) fn status(&self) -> Json {
+        let (code, body) = self.get("/api/v1/status");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("the status is JSON")
+    }
+
+    /// Waits until commands are held, or flow.
+    #[track_caller]
+    pub(crate) fn wait_gate(&self, open: bool) {
+        eventually("the gate is as expected", || {
+            (self.status()["gate_open"] == json!(open)).then_some(())
+        });
+    }
+
+    /// The value of one series, named as `/metrics` prints it.
+    #[track_caller]
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let (_, body) = self.get("/metrics");
+        let value = body.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
+        value.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("no {series} in\n{body}"))
+    }
+
+    /// Failovers that ended with a promotion.
+    #[track_caller]
+    pub(crate) fn promotions(&self) -> f64 {
+        self.metric("segue_failovers_total{outcome=\"promoted\"}")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The most memory it ever had resident, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        kib(&proc_status(self.pid(), Status::PeakResident))
+    }
+
+    /// Open file descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("segue lives").count()
+    }
+
+    pub(crate) fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.process.freeze();
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.process.thaw();
+    }
+
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_ended(&mut self) -> ExitStatus {
+        eventually("segue ends", || self.ended())
+    }
+
+    /// Lines of the log that contain `text`.
+    pub(crate) fn logged(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|it| it.contains(text)).count()
+    }
+
+    /// The whole log.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Says which warnings this test causes, by parts of their lines.
+    pub(crate) fn announce(&self, warnings: &[&str]) {
+        self.announced.borrow_mut().extend(warnings.iter().map(ToString::to_string));
+    }
+
+    /// Says that this test makes nodes fail and others take over.
+    pub(crate) fn announce_failover(&self) {
+        self.announce(&FAILOVER_WARNINGS);
+    }
+
+    fn unannounced(&self) -> Vec<String> {
+        let announced = self.announced.borrow();
+        let log = self.log.lock().unwrap();
+        let bad = log.iter().filter(|line| {
+            !serde_json::from_str::<Json>(line)
+                .is_ok_and(|it| it["level"] != "WARN" && it["level"] != "ERROR")
+        });
+        bad.filter(|line| !announced.iter().any(|it| line.contains(it))).cloned().collect()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- segue ---\n{}", self.log());
+            return;
+        }
+        let unannounced = self.unannounced();
+        assert!(unannounced.is_empty(), "nobody announced:\n{}", unannounced.join("\n"));
+    }
+}
+
+fn keep(log: &Arc<Mutex<Vec<String>>>, output: impl Read + Send + 'static) {
+    let log = Arc::clone(log);
+    // Ends with the process, whose end of the pipe it reads.
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            log.lock().unwrap().push(line);
+        }
+    });
+}
+
+fn kib(text: &str) -> u64 {
+    text.strip_suffix(" kB").and_then(|it| it.trim().parse().ok()).expect("proc(5) counts in kB")
+}

@@ -1,0 +1,92 @@
+//! What Segue refuses, and says how to allow.
+
+use crate::harness::{Client, Kind, Proxy, Server, encode};
+use serde_json::json;
+
+on_both!(
+    commands_that_turn_the_group_against_itself_are_refused,
+    what_is_allowed_is_forwarded,
+    one_session_too_many_gets_the_servers_words,
+);
+
+/// Goal: commands that would change roles or stop nodes are refused with the key that allows
+/// each; they never reach the node; the session goes on in order.
+///
+/// Method: one pipeline a command, with a reply before and after; the node's own statistics.
+fn commands_that_turn_the_group_against_itself_are_refused(kind: Kind) {
+    let node = Server::primary(kind);
+    let proxy = Proxy::start(&[&node]);
+    let mut client = proxy.client();
+    let refused: &[&[&str]] = &[
+        &["REPLICAOF", "NO", "ONE"],
+        &["slaveof", "127.0.0.1", "1"],
+        &["FAILOVER"],
+        &["SHUTDOWN", "NOSAVE"],
+        &["SYNC"],
+        &["PSYNC", "?", "-1"],
+        &["REPLCONF", "listening-port", "1"],
+        &["DEBUG", "SLEEP", "0"],
+        &["CLUSTER", "RESET"],
+        &["cluster", "meet", "127.0.0.1", "1"],
+    ];
+    for command in refused {
+        client.send_all(&[&["ECHO", "before"], command, &["ECHO", "after"]]);
+        assert_eq!(client.read(), "before");
+        let reply = client.read().to_string();
+        assert!(reply.starts_with('-') && reply.contains("sessions.allow"), "{command:?}: {reply}");
+        assert_eq!(client.read(), "after");
+    }
+    for command in ["replicaof", "slaveof", "failover", "shutdown", "sync", "psync", "debug"] {
+        // Segue itself asks nothing of the kind of a primary that is well.
+        assert_eq!(node.calls_of(command), 0, "{command}");
+    }
+    // Inline, and inside a transaction, they are the same commands.
+    client.send(b"DEBUG SLEEP 0\r\n");
+    assert!(client.read().to_string().contains("sessions.allow"));
+    client.send_all(&[&["MULTI"], &["SET", "k", "v"], &["REPLICAOF", "NO", "ONE"]]);
+    assert_eq!(client.read(), "+OK");
+    assert_eq!(client.read(), "+QUEUED");
+    assert!(client.read().to_string().contains("sessions.allow"));
+    assert_eq!(client.call(&["DISCARD"]), "+OK");
+}
+
+/// Goal: an operator can allow each of them.
+///
+/// Method: allow `debug` only; the node runs it; another one is still refused.
+fn what_is_allowed_is_forwarded(kind: Kind) {
+    let node = Server::primary(kind);
+    let proxy =
+        Proxy::over(&[&node]).with(|it| it["sessions"] = json!({ "allow": ["debug"] })).start();
+    proxy.wait_ready();
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["DEBUG", "SLEEP", "0"]), "+OK");
+    assert_eq!(node.calls_of("debug"), 1);
+    assert!(client.call(&["FAILOVER"]).to_string().contains("sessions.allow"));
+}
+
+/// Goal: past `sessions.max` a client hears what a server would say, and others are not hurt; a
+/// session that ends makes room.
+///
+/// Method: fill the limit, connect once more, end one, connect again.
+fn one_session_too_many_gets_the_servers_words(kind: Kind) {
+    let node = Server::primary(kind);
+    let proxy = Proxy::over(&[&node]).with(|it| it["sessions"] = json!({ "max": 3 })).start();
+    proxy.wait_ready();
+    // `start` has made a connection of its own; wait until it is gone.
+    let sessions = || proxy.metric("segue_sessions") as usize;
+    crate::harness::eventually("nobody is there", || (sessions() == 0).then_some(()));
+    let mut all: Vec<_> = (0..3).map(|_| proxy.client()).collect();
+    for client in &mut all {
+        assert_eq!(client.call(&["PING"]), "+PONG");
+    }
+    let mut refused = Client::connect(proxy.addr()).expect("accepted, to be told");
+    // A client that sends at once hears it too.
+    let _ = refused.try_send(&encode(&["PING"]));
+    assert_eq!(refused.read_to_end(), b"-ERR max number of clients reached\r\n");
+    for client in &mut all {
+        assert_eq!(client.call(&["PING"]), "+PONG");
+    }
+    all.pop();
+    crate::harness::eventually("there is room", || (sessions() == 2).then_some(()));
+    assert_eq!(proxy.client().call(&["PING"]), "+PONG");
+}
