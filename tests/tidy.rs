@@ -7,6 +7,8 @@
 //!
 //! Anything that rustc, clippy or rustfmt can say. Length of functions is clippy's.
 
+#![allow(clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use std::{
     fs,
     path::{Component, Path, PathBuf},
@@ -148,7 +150,8 @@ fn imports_are_read_as_the_compiler_reads_them() {
 
 #[test]
 fn headings_become_anchors() {
-    let page = "# One `word`, two\n```\n# no heading\n```\n## `segue run` & co.\n[a](b.md) [c](d#e)";
+    let page =
+        "# One `word`, two\n```\n# no heading\n```\n## `segue run` & co.\n[a](b.md) [c](d#e)";
     assert_eq!(anchors(page).collect::<Vec<_>>(), ["one-word-two", "segue-run--co"]);
     assert_eq!(links(page), ["b.md", "d#e"]);
 }

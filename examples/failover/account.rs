@@ -43,12 +43,12 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn of(sessions: Vec<Session>, witness: &Witness) -> Self {
+    pub(crate) fn of(sessions: &[Session], witness: &Witness) -> Self {
         let mut account = Self { lines: Vec::new(), broken: Vec::new() };
-        account.traffic(&sessions);
-        account.errors(&sessions, witness);
-        account.writes(&sessions, witness);
-        account.waits(&sessions, witness);
+        account.traffic(sessions);
+        account.errors(sessions, witness);
+        account.writes(sessions, witness);
+        account.waits(sessions, witness);
         account
     }
 
@@ -142,9 +142,8 @@ impl Account {
         let lost: Vec<_> = acknowledged().filter(|it| !readable(it)).collect();
 
         let received = acknowledged().filter(|it| at_promoted.contains(&it.key));
-        let (received, forgotten) = received.fold((0_u64, 0_u64), |(all, gone), it| {
-            (all + 1, gone + u64::from(!readable(it)))
-        });
+        let (received, forgotten) = received
+            .fold((0_u64, 0_u64), |(all, gone), it| (all + 1, gone + u64::from(!readable(it))));
         self.line("acknowledged writes", acknowledged().count().to_string());
         self.line(
             "  had reached it",
@@ -154,8 +153,8 @@ impl Account {
             self.broken(format!("{forgotten} writes that the promoted node had are gone"));
         }
         let after = acknowledged().filter(|it| it.sent > witness.dead_at);
-        let (after, gone) =
-            after.fold((0_u64, 0_u64), |(all, gone), it| (all + 1, gone + u64::from(!readable(it))));
+        let (after, gone) = after
+            .fold((0_u64, 0_u64), |(all, gone), it| (all + 1, gone + u64::from(!readable(it))));
         self.line("  since the kill", format!("{after}, of which {} are readable", after - gone));
         if gone > 0 {
             self.broken(format!("{gone} writes acknowledged after the kill are gone"));
@@ -164,7 +163,9 @@ impl Account {
         let nowhere = lost.iter().filter(|it| !at_any(&it.key)).count();
         self.line(
             "  on no replica",
-            format!("{nowhere} acknowledged, but gone with the old primary before any replica had them"),
+            format!(
+                "{nowhere} acknowledged, but gone with the old primary before any replica had them"
+            ),
         );
         let elsewhere = lost.iter().filter(|it| at_any(&it.key) && !at_promoted.contains(&it.key));
         let elsewhere = elsewhere.count();

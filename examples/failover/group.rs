@@ -188,8 +188,7 @@ impl Node {
 
     /// One value of `INFO replication`.
     fn fact(&self, name: &str) -> Fallible<Option<String>> {
-        let text: String =
-            redis::cmd("INFO").arg("replication").query(&mut self.connect()?)?;
+        let text: String = redis::cmd("INFO").arg("replication").query(&mut self.connect()?)?;
         let mut facts = text.lines().filter_map(|it| it.trim_end().split_once(':'));
         Ok(facts.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned()))
     }

@@ -182,7 +182,8 @@ impl Client {
         }
 
         let sent = Instant::now();
-        let answers: RedisResult<Vec<RedisResult<Option<String>>>> = pipe.query(&mut self.connection);
+        let answers: RedisResult<Vec<RedisResult<Option<String>>>> =
+            pipe.query(&mut self.connection);
         let answered = Instant::now();
         self.session.turns.push((sent, answered.duration_since(sent)));
         let answers = answers.unwrap_or_else(|error| {

@@ -60,6 +60,12 @@ struct Arguments {
     server: PathBuf,
 }
 
+/// The file with what Segue logs, in the folder of the demonstration.
+const LOG: &str = "segue.log";
+
+/// How much of it is shown.
+const LINES_SHOWN: usize = 24;
+
 /// How long anything may take to start, to be found or to come back.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -77,7 +83,8 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             println!("\nThe demonstration could not go on: {error}");
-            for (_, line) in last_lines(&folder.path().join("segue.log"), 20) {
+            let logged = lines(&folder.path().join(LOG));
+            for line in logged.iter().skip(logged.len().saturating_sub(LINES_SHOWN)) {
                 println!("    {line}");
             }
             ExitCode::FAILURE
@@ -89,77 +96,110 @@ fn main() -> ExitCode {
 fn demonstrate(arguments: &Arguments, folder: &Path) -> Fallible<bool> {
     let interrupt = Interrupt::watch()?;
     let within = Within::new(PATIENCE, &interrupt);
-    let config = Config::load(&arguments.config)?;
-    let [listen, http] = fronts(&config)?;
-    for address in [listen, http].into_iter().chain(group::addresses(&config)?) {
-        expect_free(address)?;
-    }
-
-    let mut group = Group::start(&config, &arguments.server, folder, &within)?;
-    let names = group.names().collect::<Vec<_>>().join(", ");
-    println!("Started a primary and its replicas ({names}).");
-    let log = folder.join("segue.log");
-    let mut proxy = Process::start(
-        "segue",
-        Command::new(&arguments.segue).arg("run").arg("--config").arg(&arguments.config),
-        &log,
-    )?;
-    within.until("Segue to find the primary", || {
-        proxy.expect_alive()?;
-        Ok(process::answers_ok(http, "/readyz").then_some(()))
-    })?;
-    println!("Started Segue on port {}; clients connect there and nowhere else.\n", listen.port());
-
-    let client_address = SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port()));
-    let load = Load::start(client_address, arguments.clients)?;
-    let phase = Duration::from_secs(arguments.seconds.max(1));
-    narrate(&load, phase, &interrupt)?;
-
-    let lines_before = last_lines(&log, usize::MAX).len();
-    let killed_at = Instant::now();
-    let old = group.kill_primary()?;
-    println!("  kill -9: the primary, {old}, is gone");
-    let dead_at = Instant::now();
-    let received = group.received()?;
-
-    narrate(&load, phase, &interrupt)?;
-    let sessions = load.stop();
-    println!("\nWhat Segue logged from the kill on:");
-    for (_, line) in last_lines(&log, usize::MAX).into_iter().skip(lines_before).take(24) {
-        println!("    {line}");
-    }
-    proxy.expect_alive()?;
-    let promoted = group.primary()?;
-    let kept = group.contents(&promoted)?;
-    let witness = Witness { killed_at, dead_at, received, promoted, kept };
-    let mut account = Account::of(sessions, &witness);
+    let mut stage = Stage::set(arguments, folder, &within)?;
+    let (mut account, old) = stage.fail_over(arguments, &interrupt)?;
     println!("\n{account}");
-
-    let back_at = Instant::now();
-    group.restart(&old, &within)?;
-    let rejoined = group.wait_until_follows(&old, &witness.promoted, &within);
-    match &rejoined {
-        Ok(()) => println!(
-            "The old primary came back empty and follows {} after {:.1} s:\n",
-            witness.promoted,
-            back_at.elapsed().as_secs_f64()
-        ),
-        Err(error) => account.broken(format!("the old primary did not rejoin: {error}")),
+    if let Err(error) = stage.bring_back(&old, &within) {
+        account.broken(format!("the old primary did not rejoin: {error}"));
     }
-    let status =
-        Command::new(&arguments.segue).arg("status").arg("--config").arg(&arguments.config).output()?;
-    for line in String::from_utf8_lossy(&status.stdout).lines() {
-        println!("    {line}");
-    }
-    if !status.status.success() {
-        account.broken(format!("`segue status` ended with {}", status.status));
-    }
-    let ending = proxy.terminate(PATIENCE)?;
+    stage.show_status(arguments, &mut account)?;
+    let ending = stage.proxy.terminate(PATIENCE)?;
     if !ending.success() {
         account.broken(format!("Segue ended with {ending} on SIGTERM"));
     }
     println!("\n{}", account.verdict());
     Ok(account.is_kept())
+}
+
+/// What runs during the demonstration, and ends with it.
+struct Stage {
+    group: Group,
+    proxy: Process,
+    /// What Segue logs.
+    log: PathBuf,
+    clients_at: SocketAddr,
+}
+
+impl Stage {
+    /// Starts the group, then Segue, and waits until it knows the primary.
+    fn set(arguments: &Arguments, folder: &Path, within: &Within) -> Fallible<Self> {
+        let config = Config::load(&arguments.config)?;
+        let [listen, http] = fronts(&config)?;
+        for address in [listen, http].into_iter().chain(group::addresses(&config)?) {
+            expect_free(address)?;
+        }
+        let group = Group::start(&config, &arguments.server, folder, within)?;
+        let names = group.names().collect::<Vec<_>>().join(", ");
+        println!("Started a primary and its replicas: {names}.");
+
+        let log = folder.join(LOG);
+        let mut command = Command::new(&arguments.segue);
+        command.arg("run").arg("--config").arg(&arguments.config);
+        let mut proxy = Process::start("segue", &mut command, &log)?;
+        within.until("Segue to find the primary", || {
+            proxy.expect_alive()?;
+            Ok(process::answers_ok(http, "/readyz").then_some(()))
+        })?;
+        let port = listen.port();
+        println!("Started Segue on port {port}; clients connect there and nowhere else.\n");
+        let clients_at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ok(Self { group, proxy, log, clients_at })
+    }
+
+    /// Kills the primary under load; the account, and the name of the node that was killed.
+    fn fail_over(
+        &mut self,
+        arguments: &Arguments,
+        interrupt: &Interrupt,
+    ) -> Fallible<(Account, String)> {
+        let phase = Duration::from_secs(arguments.seconds.max(1));
+        let load = Load::start(self.clients_at, arguments.clients)?;
+        narrate(&load, phase, interrupt)?;
+
+        let logged = lines(&self.log).len();
+        let killed_at = Instant::now();
+        let old = self.group.kill_primary()?;
+        let dead_at = Instant::now();
+        println!("  kill -9: the primary, {old}, is gone");
+        let received = self.group.received()?;
+
+        narrate(&load, phase, interrupt)?;
+        let sessions = load.stop();
+        println!("\nWhat Segue logged from the kill on:");
+        for line in lines(&self.log).iter().skip(logged).take(LINES_SHOWN) {
+            println!("    {line}");
+        }
+        self.proxy.expect_alive()?;
+        let promoted = self.group.primary()?;
+        let kept = self.group.contents(&promoted)?;
+        let witness = Witness { killed_at, dead_at, received, promoted, kept };
+        Ok((Account::of(&sessions, &witness), old))
+    }
+
+    /// Starts the old primary again and waits until it has its place in the group.
+    fn bring_back(&mut self, old: &str, within: &Within) -> Fallible<()> {
+        let promoted = self.group.primary()?;
+        let start = Instant::now();
+        self.group.restart(old, within)?;
+        self.group.wait_until_follows(old, &promoted, within)?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{old} came back empty and is a replica of {promoted} after {seconds:.1} s:\n");
+        Ok(())
+    }
+
+    fn show_status(&self, arguments: &Arguments, account: &mut Account) -> Fallible<()> {
+        let mut command = Command::new(&arguments.segue);
+        let output = command.arg("status").arg("--config").arg(&arguments.config).output()?;
+        for text in [output.stdout, output.stderr] {
+            for line in String::from_utf8_lossy(&text).lines() {
+                println!("    {line}");
+            }
+        }
+        if !output.status.success() {
+            account.broken(format!("`segue status` ended with {}", output.status));
+        }
+        Ok(())
+    }
 }
 
 /// Where clients connect and where readiness is asked.
@@ -169,7 +209,8 @@ fn fronts(config: &Config) -> Fallible<[SocketAddr; 2]> {
         ListenAddress::Unix(_) => None,
     });
     let listen = listen.ok_or("the configuration listens on no TCP port")?;
-    let http = config.http().ok_or("the configuration has no `http`, so readiness cannot be asked")?;
+    let http =
+        config.http().ok_or("the configuration has no `http`, so readiness cannot be asked")?;
     Ok([listen, http])
 }
 
@@ -205,10 +246,7 @@ fn narrate(load: &Load, duration: Duration, interrupt: &Interrupt) -> Fallible<(
     Ok(())
 }
 
-/// The last lines of a file with their numbers; none if it cannot be read.
-fn last_lines(path: &Path, count_max: usize) -> Vec<(usize, String)> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let lines: Vec<_> = text.lines().map(str::to_owned).enumerate().collect();
-    let skipped = lines.len().saturating_sub(count_max);
-    lines.into_iter().skip(skipped).collect()
+/// The lines of a file; none if it cannot be read.
+fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
