@@ -8,7 +8,7 @@
 
 FROM rust:1.95-alpine AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock build.rs proxy.yaml ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY src ./src
 # The build sees no .git, so that a commit changes the image only if it changes the program.
 ARG SEGUE_COMMIT=unknown
