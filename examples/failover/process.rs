@@ -6,11 +6,11 @@
 use crate::Fallible;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc,
@@ -27,6 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub(crate) struct Process {
     name: String,
     child: Child,
+    log: PathBuf,
 }
 
 impl Process {
@@ -42,14 +43,18 @@ impl Process {
             .map_err(|error| {
                 format!("cannot start {}: {error}", command.get_program().to_string_lossy())
             })?;
-        Ok(Self { name: name.to_owned(), child })
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 
     /// An error if the process has ended.
     pub(crate) fn expect_alive(&mut self) -> Fallible<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => Err(format!("{} has ended with {status}", self.name).into()),
+            Some(status) => {
+                let text = fs::read_to_string(&self.log).unwrap_or_default();
+                let last = text.lines().last().unwrap_or_default();
+                Err(format!("{} has ended with {status}: {last}", self.name).into())
+            }
         }
     }
 
