@@ -1,1 +1,46 @@
-//! To be written.
+//! What operators and their machines see: HTTP, the control socket, signals, limits.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`http`] | `/metrics`, `/livez`, `/readyz`, `/api/v1/status` and a page, read-only |
+//! | [`control`] | the same over a Unix socket or with a token; later what changes state |
+//! | [`client`] | how `segue status` talks to either |
+//! | [`status`] | the one JSON shape of the status, for the API, the page and the CLI |
+//! | [`signals`], [`drain`] | how the process is asked to end, and how it does |
+//! | [`limits`] | file descriptors, raised and checked against `sessions.max` |
+//!
+//! # Deliberately absent
+//!
+//! No decision about the group: everything here reads the control plane's snapshot and the
+//! metrics, and asks nothing of a node. A node that hangs cannot make a page hang.
+
+pub mod client;
+pub mod control;
+pub mod drain;
+pub mod http;
+pub mod limits;
+mod routes;
+mod server;
+pub mod signals;
+pub mod status;
+
+use crate::pure::topology::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// What every route reads. Cheap to share, never locked.
+#[derive(Debug)]
+pub struct State {
+    /// What the control plane knows.
+    pub snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// What was counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the process is on its way out.
+    pub draining: watch::Receiver<bool>,
+    /// The limits in force.
+    pub limits: status::Limits,
+    /// When the process started.
+    pub started: Instant,
+}

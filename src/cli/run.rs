@@ -1,0 +1,34 @@
+//! `segue run`.
+
+use super::{ConfigFile, Failure, Outcome};
+use crate::{app, config::Config};
+use clap::Args;
+use std::error::Error;
+
+/// Run the proxy until it is told to stop.
+#[derive(Args, Debug)]
+pub(super) struct Run {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Run {
+    pub(super) fn run(self) -> Outcome {
+        let config = Config::load(&self.config.path)?;
+        app::run(config)
+            .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })?;
+        Ok(String::new())
+    }
+}
+
+/// The error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(it) = cause {
+        text.push_str(": ");
+        text.push_str(&it.to_string());
+        cause = it.source();
+    }
+    text
+}

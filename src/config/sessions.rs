@@ -1,0 +1,230 @@
+//! `sessions:`, what one client may have and do.
+
+use super::{human, limits, problems::Findings, section::Section};
+use serde::{Serialize, Serializer};
+
+/// What one client may have and do.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Sessions {
+    max: usize,
+    upstream: Upstream,
+    uncertain_writes: UncertainWrites,
+    #[serde(rename = "max_in_flight", serialize_with = "human::write_memory")]
+    max_in_flight_bytes: usize,
+    #[serde(rename = "max_query_buffer", serialize_with = "human::write_memory")]
+    max_query_buffer_bytes: usize,
+    allow: Allow,
+}
+
+/// How sessions reach the primary.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Upstream {
+    /// Each session has an upstream connection of its own.
+    Dedicated,
+}
+
+/// What becomes of a write whose primary was lost before it answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UncertainWrites {
+    /// The client gets `-UNCERTAIN`; the write is never sent twice.
+    Refuse,
+    /// It is sent again to the new primary: at least once.
+    Replay,
+}
+
+/// One kind of command that is refused unless it is allowed by name.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Dangerous {
+    /// `REPLICAOF`, `SLAVEOF`.
+    Replicaof,
+    /// `FAILOVER`.
+    Failover,
+    /// `SHUTDOWN`.
+    Shutdown,
+    /// `SYNC`, `PSYNC`, `REPLCONF`.
+    Sync,
+    /// `DEBUG`.
+    Debug,
+    /// The subcommands of `CLUSTER` that change something.
+    Cluster,
+}
+
+impl Dangerous {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 6] =
+        [Self::Replicaof, Self::Failover, Self::Shutdown, Self::Sync, Self::Debug, Self::Cluster];
+
+    /// How `sessions.allow` names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replicaof => "replicaof",
+            Self::Failover => "failover",
+            Self::Shutdown => "shutdown",
+            Self::Sync => "sync",
+            Self::Debug => "debug",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        human::choice(&text.to_ascii_lowercase(), &Self::ALL.map(|it| (it.name(), it)))
+    }
+}
+
+/// The dangerous commands that clients may send after all.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Allow(Vec<Dangerous>);
+
+impl Allow {
+    /// Whether clients may send it.
+    pub fn contains(&self, command: Dangerous) -> bool {
+        self.0.contains(&command)
+    }
+
+    /// Whether nothing is allowed, as shipped.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn read(section: &mut Section<'_>) -> Self {
+        let mut allowed = Vec::new();
+        for (path, command) in section.words("allow", Dangerous::read).unwrap_or_default() {
+            if allowed.contains(&command) {
+                section.problems().push(&path, format!("`{}` stands here twice", command.name()));
+            } else {
+                allowed.push(command);
+            }
+        }
+        Self(allowed)
+    }
+}
+
+impl Serialize for Allow {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|it| it.name()))
+    }
+}
+
+impl Sessions {
+    /// How many clients may be connected at the same time.
+    pub const fn max(&self) -> usize {
+        self.max
+    }
+
+    /// How sessions reach the primary.
+    pub const fn upstream(&self) -> Upstream {
+        self.upstream
+    }
+
+    /// What becomes of a write whose primary was lost before it answered.
+    pub const fn uncertain_writes(&self) -> UncertainWrites {
+        self.uncertain_writes
+    }
+
+    /// How many bytes of requests of one session may be sent and not answered.
+    pub const fn max_in_flight_bytes(&self) -> usize {
+        self.max_in_flight_bytes
+    }
+
+    /// How many bytes of one session may be read and not yet sent.
+    pub const fn max_query_buffer_bytes(&self) -> usize {
+        self.max_query_buffer_bytes
+    }
+
+    /// The dangerous commands that clients may send after all.
+    pub const fn allow(&self) -> &Allow {
+        &self.allow
+    }
+
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let shipped = Self::default();
+        let (in_flight, buffer) = (shipped.max_in_flight_bytes, shipped.max_query_buffer_bytes);
+        let sessions = Self {
+            max: section.or("max", shipped.max, human::count),
+            upstream: section.or("upstream", shipped.upstream, Upstream::read),
+            uncertain_writes: section.or("uncertain_writes", shipped.uncertain_writes, |text| {
+                use UncertainWrites::{Refuse, Replay};
+                human::choice(text, &[("refuse", Refuse), ("replay", Replay)])
+            }),
+            max_in_flight_bytes: section.or("max_in_flight", in_flight, human::memory),
+            max_query_buffer_bytes: section.or("max_query_buffer", buffer, human::memory),
+            allow: Allow::read(section),
+        };
+        sessions.check(section.problems());
+        sessions
+    }
+
+    fn check(&self, problems: &mut Findings) {
+        let wide = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
+        limits::number(problems, "sessions.max", wide(self.max), 1, 1_000_000);
+        let in_flight = wide(self.max_in_flight_bytes);
+        limits::bytes(problems, "sessions.max_in_flight", in_flight, 16 << 10, 1 << 30);
+        // The server takes inline commands of up to 64 KiB (PROTO_INLINE_MAX_SIZE); one of
+        // them must fit as a whole.
+        let buffer = wide(self.max_query_buffer_bytes);
+        limits::bytes(problems, "sessions.max_query_buffer", buffer, 64 << 10, 1 << 30);
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            max: 10_000,
+            upstream: Upstream::Dedicated,
+            uncertain_writes: UncertainWrites::Refuse,
+            max_in_flight_bytes: 1 << 20,
+            max_query_buffer_bytes: 1 << 20,
+            allow: Allow::default(),
+        }
+    }
+}
+
+impl Upstream {
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "shared" {
+            return Err("`shared` is not available in this version; write `dedicated`".to_owned());
+        }
+        human::choice(text, &[("dedicated", Self::Dedicated)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::test::{config, errors};
+
+    #[test]
+    fn allows_only_what_is_named() {
+        let config = config("sessions: { allow: [debug, FAILOVER] }");
+        for command in Dangerous::ALL {
+            let expected = matches!(command, Dangerous::Debug | Dangerous::Failover);
+            assert_eq!(config.sessions().allow().contains(command), expected, "{command:?}");
+        }
+        assert_eq!(
+            errors("sessions:\n  allow: [debug, debug, flushall]"),
+            "2:18: sessions.allow[1]: `debug` stands here twice\n\
+             2:25: sessions.allow[2]: `flushall` is not one of \
+             `replicaof`, `failover`, `shutdown`, `sync`, `debug`, `cluster`",
+        );
+    }
+
+    #[test]
+    fn shared_connections_are_announced_not_accepted() {
+        assert_eq!(
+            errors("sessions: { upstream: shared }"),
+            "1:13: sessions.upstream: `shared` is not available in this version; write `dedicated`",
+        );
+    }
+
+    #[test]
+    fn limits_hold() {
+        assert_eq!(
+            errors("sessions: { max: 0, max_in_flight: 1KiB, max_query_buffer: 2GiB }"),
+            "1:13: sessions.max: is 0, must be at least 1\n\
+             1:21: sessions.max_in_flight: is 1KiB, must be at least 16KiB\n\
+             1:42: sessions.max_query_buffer: is 2GiB, must be at most 1GiB",
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! How the `segue` commands ask a running Segue: one request, one answer, one deadline.
+
+use super::status::Status;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderValue, InvalidHeaderValue};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use secrecy::{ExposeSecret, SecretString};
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+/// From the first step to the last byte. Segue answers from memory: a second is an age.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Far above any status; what is larger does not come from Segue.
+const ANSWER_MAX_BYTES: usize = 4 << 20;
+
+/// Where a Segue is told what to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Address {
+    /// `unix:/path`
+    Unix(PathBuf),
+    /// `host:port`
+    Tcp(String),
+}
+
+impl FromStr for Address {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err("unix: wants a path")
+            } else {
+                Ok(Self::Unix(PathBuf::from(path)))
+            };
+        }
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_some() {
+            Ok(Self::Tcp(text.to_owned()))
+        } else {
+            Err("must be unix:/path or host:port")
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody could be reached.
+    #[error("cannot reach Segue at {address}")]
+    Unreachable {
+        /// Who was asked.
+        address: Address,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody is there and does not answer.
+    #[error("no answer from Segue at {address} within {ANSWER_WITHIN:?}")]
+    Timeout {
+        /// Who was asked.
+        address: Address,
+    },
+    /// The token is missing or wrong.
+    #[error("Segue at {address} did not accept the token")]
+    Unauthorized {
+        /// Who was asked.
+        address: Address,
+    },
+    /// An answer that is none.
+    #[error("what answers at {address} is not Segue, or another version of it")]
+    Nonsense {
+        /// Who was asked.
+        address: Address,
+        /// What is wrong with the answer.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}
+
+impl ClientError {
+    /// What to do about it: a sentence.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Unreachable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                "Run this as the user that runs Segue, or as root."
+            }
+            Self::Unreachable { .. } => {
+                "Is it running? Name its configuration with --config, or its control.address \
+                 with --control."
+            }
+            Self::Timeout { .. } => {
+                "It may be stopped, or starved of processor time; look at its process."
+            }
+            Self::Unauthorized { .. } => "Give the token of control.token_file with --token-file.",
+            Self::Nonsense { .. } => {
+                "Compare the address with control.address in its configuration."
+            }
+        }
+    }
+}
+
+/// Asks one Segue.
+#[derive(Clone, Debug)]
+pub struct Client {
+    address: Address,
+    token: Option<SecretString>,
+}
+
+impl Client {
+    /// A client of the Segue at `address`; over TCP it wants a token.
+    pub const fn new(address: Address, token: Option<SecretString>) -> Self {
+        Self { address, token }
+    }
+
+    /// Its status.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        let body = match timeout(ANSWER_WITHIN, self.get("/api/v1/status")).await {
+            Ok(answer) => answer?,
+            Err(_elapsed) => return Err(ClientError::Timeout { address: self.address.clone() }),
+        };
+        serde_json::from_slice(&body).map_err(|error| self.nonsense(error))
+    }
+
+    async fn get(&self, path: &str) -> Result<Bytes, ClientError> {
+        match &self.address {
+            Address::Unix(socket) => {
+                let stream = UnixStream::connect(socket).await;
+                self.get_over(stream.map_err(|error| self.unreachable(error))?, path).await
+            }
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await;
+                self.get_over(stream.map_err(|error| self.unreachable(error))?, path).await
+            }
+        }
+    }
+
+    async fn get_over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        path: &str,
+    ) -> Result<Bytes, ClientError> {
+        let request = self.request(path).map_err(|error| self.nonsense(error))?;
+        let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.nonsense(error))?;
+        // Ends with the connection, which ends with `sender` or the runtime; what it would
+        // report, `sender` reports.
+        tokio::spawn(async move { drop(connection.await) });
+        let answer = sender.send_request(request).await.map_err(|error| self.nonsense(error))?;
+        let status = answer.status();
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::Unauthorized { address: self.address.clone() });
+        }
+        if status != StatusCode::OK {
+            return Err(self.nonsense(format!("status {status}")));
+        }
+        let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await;
+        Ok(body.map_err(|error| self.nonsense(error))?.to_bytes())
+    }
+
+    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
+        let mut request =
+            Request::get(path).header(header::HOST, "segue").body(Empty::<Bytes>::new())?;
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {}", token.expose_secret());
+            let value = HeaderValue::from_str(&bearer);
+            let mut value =
+                value.map_err(|error: InvalidHeaderValue| hyper::http::Error::from(error))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    fn unreachable(&self, source: io::Error) -> ClientError {
+        ClientError::Unreachable { address: self.address.clone(), source }
+    }
+
+    fn nonsense(&self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> ClientError {
+        ClientError::Nonsense { address: self.address.clone(), source: source.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_path_or_a_port() {
+        assert_eq!("unix:/run/s".parse(), Ok(Address::Unix(PathBuf::from("/run/s"))));
+        assert_eq!("localhost:9181".parse(), Ok(Address::Tcp("localhost:9181".to_owned())));
+        assert_eq!("[::1]:9181".parse(), Ok(Address::Tcp("[::1]:9181".to_owned())));
+        for text in ["", "unix:", "localhost", "localhost:", "localhost:99999", "/run/s"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn says_what_to_do_when_nobody_is_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let client = Client::new(Address::Unix(dir.path().join("segue.sock")), None);
+        let error = client.status().await.expect_err("nobody is there");
+        assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+        assert!(error.advice().contains("--control"));
+    }
+}

@@ -1,0 +1,62 @@
+//! The control socket on `control.address`: what the `segue` commands talk to.
+//!
+//! The same routes as [`super::http`] for now. What changes state belongs here and nowhere
+//! else, so nobody gets in who was not let in: a Unix socket has mode 0600, a TCP address
+//! answers nothing without the token.
+
+use super::State;
+use super::server::{self, Service};
+use crate::net::listen::{self, ListenError, UnixSocket};
+use secrecy::SecretString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Only the user that runs Segue (and root) may talk to it.
+const MODE: u32 = 0o600;
+
+/// The control socket, bound and not yet served.
+#[derive(Debug)]
+pub struct Control(Bound);
+
+#[derive(Debug)]
+enum Bound {
+    Unix(UnixSocket),
+    Tcp(TcpListener, Arc<SecretString>),
+}
+
+impl Control {
+    /// Binds a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// If another Segue listens there, or the file cannot be made.
+    pub async fn unix(path: &Path) -> Result<Self, ListenError> {
+        Ok(Self(Bound::Unix(listen::unix(path, MODE).await?)))
+    }
+
+    /// Binds a TCP address that answers whoever has `token`.
+    ///
+    /// # Errors
+    ///
+    /// If the address is taken or not this host's.
+    pub fn tcp(addr: SocketAddr, token: SecretString) -> Result<Self, ListenError> {
+        Ok(Self(Bound::Tcp(listen::tcp(addr)?, Arc::new(token))))
+    }
+}
+
+/// Serves until `shutdown` turns true, then lets what is being answered finish and removes
+/// the socket's file.
+pub async fn serve(control: Control, state: Arc<State>, shutdown: watch::Receiver<bool>) {
+    match control.0 {
+        Bound::Unix(UnixSocket { listener, file }) => {
+            server::serve(listener, Service { state, token: None }, shutdown).await;
+            drop(file);
+        }
+        Bound::Tcp(listener, token) => {
+            server::serve(listener, Service { state, token: Some(token) }, shutdown).await;
+        }
+    }
+}

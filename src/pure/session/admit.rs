@@ -1,0 +1,285 @@
+//! From the client's bytes to the log: where requests end, whether they may come in now, and
+//! what becomes of those that are too large to be kept.
+
+use super::log::{Entry, Streamed};
+use super::machine::{End, Session, Stream};
+use super::plan::{self, Plan};
+use super::recover::Item;
+use super::{Expect, World, subscription, texts};
+use crate::pure::command::{Class, Effect, Special};
+use crate::pure::resp::request::{self, Head, Scan};
+use crate::pure::time::Time;
+
+/// Bytes of a large request that wait for the socket.
+const STREAM_CHUNK_MAX: usize = 256 * 1024;
+
+impl Session {
+    /// Admits what it can of `input` and returns how many bytes it took.
+    pub(super) fn admit(&mut self, world: &mut World, now: Time, input: &[u8]) -> usize {
+        let mut taken = 0;
+        loop {
+            let rest = input.get(taken..).unwrap_or_default();
+            if rest.is_empty() {
+                return taken;
+            }
+            if self.tunnel {
+                self.log.extend_last(rest);
+                return input.len();
+            }
+            if let Some(stream) = self.stream {
+                let passed = self.pass_stream(rest, stream);
+                taken += passed;
+                if passed == 0 {
+                    return taken;
+                }
+                continue;
+            }
+            if !self.may_admit(world) || !self.replay.is_empty() {
+                return taken;
+            }
+            match self.requests.scan(rest) {
+                Scan::Frame { len } => {
+                    let frame = rest.get(..len).unwrap_or_default();
+                    self.admit_frame(world, now, frame, now, false);
+                    taken += len;
+                }
+                Scan::Ignored { len } => taken += len,
+                Scan::Partial => {
+                    if !self.is_too_large(world, rest.len()) || !self.begin_stream(world, now, rest)
+                    {
+                        return taken;
+                    }
+                }
+                Scan::Error(error) => {
+                    self.push_local(now, Expect::Fatal(error.reply().into()));
+                    self.answer_front();
+                    return input.len();
+                }
+            }
+        }
+    }
+
+    /// Admits what it can of what arrived earlier.
+    pub(super) fn admit_inbox(&mut self, world: &mut World, now: Time) {
+        if self.inbox.is_empty() {
+            return;
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let taken = self.admit(world, now, &inbox);
+        if taken == inbox.len() {
+            return;
+        }
+        bytes::Buf::advance(&mut inbox, taken);
+        self.inbox = inbox;
+    }
+
+    /// Admits again what was taken back from a lost link.
+    pub(super) fn admit_replay(&mut self, world: &mut World, now: Time) {
+        while self.may_admit(world) {
+            match self.replay.pop_front() {
+                None => return,
+                Some(Item::Local { at, reply }) => {
+                    self.push_local(at, Expect::Local(reply));
+                    self.answer_front();
+                }
+                Some(Item::Raw { at, request }) => {
+                    self.admit_frame(world, now, &request, at, true);
+                }
+                Some(Item::Stream { entry, request }) => self.log.push(*entry, &request),
+            }
+        }
+    }
+
+    /// Whether another request may be admitted: there is room, and what came last lets anything
+    /// be behind it.
+    fn may_admit(&self, world: &World) -> bool {
+        if self.end.is_some()
+            || self.log.bytes() >= world.limits.in_flight_bytes_max
+            || self.log.count() >= world.limits.in_flight_max
+        {
+            return false;
+        }
+        // One at a time: what this request means depends on the answer of the one before.
+        if self.state.is_watch_broken() && !self.log.is_empty() {
+            return false;
+        }
+        match self.log.back() {
+            None => true,
+            Some(last) => match &last.expect {
+                // Servers do not look at what stands behind a command that waits; if it is not
+                // sent, its outcome cannot become uncertain.
+                Expect::Blocking(_) | Expect::Quit | Expect::Fatal(_) | Expect::Tunnel => false,
+                Expect::Forward
+                | Expect::Local(_)
+                | Expect::Replace(_)
+                | Expect::Change(_)
+                | Expect::Exec
+                | Expect::ExecAsNull
+                | Expect::Confirm(..)
+                | Expect::Cursor
+                | Expect::Script(_)
+                | Expect::ScriptLoad(_)
+                | Expect::ScriptFlush
+                | Expect::Identity(_)
+                | Expect::Hello(_) => true,
+            },
+        }
+    }
+
+    /// Admits one complete request, seen first at `at`.
+    fn admit_frame(&mut self, world: &mut World, now: Time, frame: &[u8], at: Time, again: bool) {
+        let canonical;
+        let frame = if frame.starts_with(b"*") {
+            frame
+        } else {
+            canonical = request::canonical(frame);
+            &canonical
+        };
+        let class = plan::classify(&world.table, frame);
+        if !again {
+            count(world, class.effect);
+            if self.refuses(world, frame.len()) {
+                self.refuse(world, now, class, false);
+                return;
+            }
+        }
+        let Plan { expect, instead } = match class.special {
+            Special::None => Plan::forward(),
+            special => plan::special(self, world, special, frame, at, again.then_some(now)),
+        };
+        let request = instead.as_deref().unwrap_or(frame);
+        let len = if matches!(expect, Expect::Quit) { 0 } else { request.len() };
+        let original = instead.is_some().then(|| frame.into());
+        let effect = class.effect;
+        let entry = Entry { len, at, effect, expect, original, streamed: None };
+        self.log.push(entry, request.get(..len).unwrap_or_default());
+        if len == 0 {
+            self.answer_front();
+        }
+    }
+
+    /// Whether a new request must be turned away because the hold is full. Once one was, all that
+    /// follow are, until those before are gone: there is never a hole inside a pipeline.
+    fn refuses(&mut self, world: &mut World, len: usize) -> bool {
+        if self.can_send(world) {
+            return false;
+        }
+        world.tally.held += 1;
+        if world.route.primary().is_none() {
+            let own = self.log.bytes() + len;
+            self.refusing |= world.budget.used.saturating_add(own) > world.budget.max;
+        }
+        self.refusing
+    }
+
+    /// Answers a request with "try again" in its place.
+    fn refuse(&mut self, world: &mut World, now: Time, class: Class, streamed: bool) {
+        world.tally.refused_full += 1;
+        self.abort_transaction(class);
+        self.push_local(now, Expect::Local(texts::HOLD_FULL.into()));
+        if streamed {
+            self.stream = Some(Stream::Discard);
+        }
+        self.answer_front();
+    }
+
+    /// A command that will not reach the node leaves an open transaction aborted.
+    pub(super) fn abort_transaction(&mut self, class: Class) {
+        let ends = matches!(class.special, Special::Exec | Special::Discard | Special::Reset);
+        if let Some(transaction) = &mut self.state.rare_mut().transaction {
+            transaction.abort();
+        }
+        self.tail_multi &= !ends;
+    }
+
+    fn push_local(&mut self, at: Time, expect: Expect) {
+        self.log.push(Entry::without_request(at, expect), &[]);
+    }
+
+    /// Whether the unfinished request of which `seen` bytes are there must not be collected.
+    fn is_too_large(&self, world: &World, seen: usize) -> bool {
+        let total = self.requests.remaining_min(seen).saturating_add(seen as u64);
+        total > world.limits.query_buffer_max as u64
+    }
+
+    /// Begins to pass on a large request; false if it must wait. It is alone in the log, so that
+    /// what was sent of it can be dropped.
+    fn begin_stream(&mut self, world: &mut World, now: Time, rest: &[u8]) -> bool {
+        if !self.log.is_empty() {
+            return false;
+        }
+        let Head::Ready { name, sub } = request::head(rest) else { return false };
+        let class = world.table.lookup(name, sub);
+        count(world, class.effect);
+        if let Special::Refused(allow) = class.special
+            && !world.policy.allow.contains(&allow)
+        {
+            world.tally.refused_policy += 1;
+            self.push_local(now, Expect::Local(texts::not_allowed(name, allow.key()).into()));
+            self.stream = Some(Stream::Discard);
+            self.answer_front();
+            return true;
+        }
+        if self.refuses(world, 0) {
+            self.refuse(world, now, class, true);
+            return true;
+        }
+        let names = request::args(rest).len().saturating_sub(1);
+        let expect = match class.special {
+            Special::Subscribe => Expect::Confirm(subscription::Kind::Channel, Some(names)),
+            Special::Psubscribe => Expect::Confirm(subscription::Kind::Pattern, Some(names)),
+            Special::Ssubscribe => Expect::Confirm(subscription::Kind::Shard, Some(names)),
+            _ => Expect::Forward,
+        };
+        let streamed = Some(Streamed::default());
+        let entry =
+            Entry { len: 0, at: now, effect: class.effect, expect, original: None, streamed };
+        self.log.push(entry, &[]);
+        self.stream = Some(Stream::Relay);
+        true
+    }
+
+    /// Passes on what it can of a large request and returns how many bytes that were.
+    fn pass_stream(&mut self, rest: &[u8], stream: Stream) -> usize {
+        let relays = stream == Stream::Relay;
+        if relays && self.log.unsent().len() >= STREAM_CHUNK_MAX {
+            return 0;
+        }
+        let passed = match self.requests.scan(rest) {
+            Scan::Frame { len } | Scan::Ignored { len } => {
+                self.stream = None;
+                len
+            }
+            Scan::Partial => {
+                let passed = self.requests.passable(rest.len());
+                self.requests.consumed(passed);
+                passed
+            }
+            Scan::Error(error) => {
+                // Half of it may be on its way; the node will see the connection close.
+                self.finish(End::Protocol, &error.reply());
+                return rest.len();
+            }
+        };
+        if relays {
+            self.log.extend_last(rest.get(..passed).unwrap_or_default());
+            if self.stream.is_none() {
+                self.log.complete_last();
+            }
+        }
+        passed
+    }
+
+    /// What was sent of a large request is dropped; whether there was any.
+    pub(super) fn stream_forgets(&mut self) -> bool {
+        self.log.forget_sent() > 0
+    }
+}
+
+fn count(world: &mut World, effect: Effect) {
+    match effect {
+        Effect::Read => world.tally.reads += 1,
+        Effect::Write => world.tally.writes += 1,
+        Effect::Connection => world.tally.connection += 1,
+    }
+}

@@ -1,0 +1,218 @@
+//! What a session has asked for and not been answered: request bytes and, for each request, what
+//! its reply will mean.
+//!
+//! ```text
+//!  bytes   [ sent, unanswered ........ | not sent ........ ]
+//!  entries [ e0 ][ e1 ][ e2 (local) ][ e3 ][ e4 ]
+//!                                  sent ^
+//! ```
+//!
+//! One contiguous buffer serves sending, holding and replaying: a request is copied once, when
+//! it is admitted, and dropped with its reply. An entry that is answered here has no bytes.
+//!
+//! # Invariants
+//!
+//! * The lengths of the entries add up to the bytes held.
+//! * `sent` never passes the end, and never goes back except with the connection.
+
+use super::Expect;
+use crate::pure::command::Effect;
+use crate::pure::time::Time;
+use bytes::{Buf, BytesMut};
+use std::collections::VecDeque;
+
+/// One request that waits for its reply.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Bytes of it that are in the log; a streamed request leaves as it is sent.
+    pub(super) len: usize,
+    /// When its first byte was seen.
+    pub(super) at: Time,
+    /// What running it twice would do.
+    pub(super) effect: Effect,
+    /// What its reply means.
+    pub(super) expect: Expect,
+    /// What the client sent, if something else is sent upstream for it.
+    pub(super) original: Option<Box<[u8]>>,
+    /// Set if it is too large to be kept.
+    pub(super) streamed: Option<Streamed>,
+}
+
+/// How much of a large request has passed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Streamed {
+    /// Its last byte was admitted.
+    pub(super) complete: bool,
+    /// Some of it was sent and is not kept any more.
+    pub(super) gone: bool,
+}
+
+impl Entry {
+    /// An entry for which nothing is sent.
+    pub(super) fn without_request(at: Time, expect: Expect) -> Self {
+        Self { len: 0, at, effect: Effect::Read, expect, original: None, streamed: None }
+    }
+}
+
+/// An entry taken from the log, with what is known about its way to the node.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) entry: Entry,
+    /// The request as it was sent.
+    pub(super) bytes: Box<[u8]>,
+    /// Every byte of it was given to the socket: it may have run.
+    pub(super) whole: bool,
+}
+
+/// The log of one session.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    bytes: BytesMut,
+    entries: VecDeque<Entry>,
+    sent: usize,
+}
+
+impl Log {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Requests that wait.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes kept, sent or not.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends an entry whose bytes are `request`.
+    pub(super) fn push(&mut self, entry: Entry, request: &[u8]) {
+        debug_assert_eq!(entry.len, request.len());
+        self.bytes.extend_from_slice(request);
+        self.entries.push_back(entry);
+    }
+
+    /// Appends bytes to the last entry: the next part of a request that is streamed.
+    pub(super) fn extend_last(&mut self, part: &[u8]) {
+        if let Some(last) = self.entries.back_mut() {
+            last.len += part.len();
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    /// The last entry, a streamed one, has all of its bytes.
+    pub(super) fn complete_last(&mut self) {
+        if let Some(streamed) = self.entries.back_mut().and_then(|it| it.streamed.as_mut()) {
+            streamed.complete = true;
+        }
+    }
+
+    /// What is to be sent next.
+    pub(super) fn unsent(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    /// Takes note that `n` bytes of [`unsent`](Self::unsent) were given to the socket.
+    pub(super) fn mark_sent(&mut self, n: usize) {
+        self.sent = self.bytes.len().min(self.sent + n);
+    }
+
+    /// Drops what was sent of a streamed request, if that is the first. Returns how much.
+    pub(super) fn forget_sent(&mut self) -> usize {
+        let Some(first) = self.entries.front_mut() else { return 0 };
+        let Some(streamed) = &mut first.streamed else { return 0 };
+        let dropped = first.len.min(self.sent);
+        streamed.gone |= dropped > 0;
+        first.len -= dropped;
+        self.sent -= dropped;
+        self.bytes.advance(dropped);
+        dropped
+    }
+
+    /// The request whose reply comes next.
+    pub(super) fn front(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    pub(super) fn front_mut(&mut self) -> Option<&mut Entry> {
+        self.entries.front_mut()
+    }
+
+    pub(super) fn back(&self) -> Option<&Entry> {
+        self.entries.back()
+    }
+
+    /// The bytes of the first entry.
+    pub(super) fn front_bytes(&self) -> &[u8] {
+        let len = self.entries.front().map_or(0, |it| it.len);
+        self.bytes.get(..len).unwrap_or_default()
+    }
+
+    /// Whether every byte of the first entry was sent.
+    pub(super) fn is_front_sent(&self) -> bool {
+        self.entries.front().is_some_and(|it| it.len <= self.sent)
+    }
+
+    /// Removes the first entry.
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.bytes.advance(entry.len);
+        self.sent = self.sent.saturating_sub(entry.len);
+        if self.entries.is_empty() {
+            self.shrink();
+        }
+        Some(entry)
+    }
+
+    /// Removes the first entry and says how far it got.
+    pub(super) fn take(&mut self) -> Option<Taken> {
+        let entry = self.entries.pop_front()?;
+        let whole = entry.len <= self.sent && entry.streamed.is_none_or(|it| it.complete);
+        let bytes = self.bytes.split_to(entry.len).as_ref().into();
+        self.sent = self.sent.saturating_sub(entry.len);
+        Some(Taken { entry, bytes, whole })
+    }
+
+    /// Removes the last entry, which must not have been sent, not even in part.
+    pub(super) fn pop_unsent(&mut self) -> Option<(Entry, Box<[u8]>)> {
+        let start = self.bytes.len().checked_sub(self.entries.back()?.len)?;
+        if start < self.sent {
+            return None;
+        }
+        let entry = self.entries.pop_back()?;
+        Some((entry, self.bytes.split_off(start).as_ref().into()))
+    }
+
+    /// The connection is gone: nothing counts as sent any more.
+    pub(super) fn unsend(&mut self) {
+        self.sent = 0;
+    }
+
+    /// Whether anything was sent and is unanswered.
+    pub(super) fn has_sent(&self) -> bool {
+        // A streamed request may have left no byte behind.
+        self.sent > 0
+            || self
+                .entries
+                .front()
+                .is_some_and(|it| it.len == 0 && !matches!(it.expect, Expect::Local(_)))
+    }
+
+    /// Gives memory back that a burst has left behind.
+    fn shrink(&mut self) {
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes = BytesMut::new();
+        }
+        if self.entries.capacity() > KEPT_ENTRIES_MAX {
+            self.entries = VecDeque::new();
+        }
+    }
+}
+
+/// Capacity that an idle session keeps, so that the next request finds room: small enough that
+/// ten thousand idle sessions cost little.
+const KEPT_BYTES_MAX: usize = 1024;
+/// Likewise, in entries.
+const KEPT_ENTRIES_MAX: usize = 8;

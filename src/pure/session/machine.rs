@@ -1,0 +1,420 @@
+//! The session itself: its parts, and the events that its shell tells it.
+
+use super::identity::Identity;
+use super::log::Log;
+use super::recover::{Item, Recovery};
+use super::restore::Restoring;
+use super::state::State;
+use super::{Expect, Held, World, texts};
+use crate::pure::resp::{reply, request};
+use crate::pure::time::Time;
+use crate::pure::topology::Epoch;
+use bytes::{Buf, BytesMut};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Why a session is over. What is still in [`Session::to_client`] is delivered first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// The client said `QUIT`, or hung up.
+    Client,
+    /// The client broke the protocol and was told.
+    Protocol,
+    /// A reply was cut in the middle of a frame; nothing that follows could be understood.
+    ReplyCut,
+    /// A replication stream cannot move to another node.
+    Tunnel,
+}
+
+/// The upstream connection, as far as the session knows it.
+#[derive(Debug)]
+pub(super) enum Link {
+    Down,
+    /// The node is being told who this is; nothing else is sent before it has agreed.
+    Restoring(Box<Restoring>),
+    Up,
+    /// The node has proved not to be primary; what was sent is still answered, nothing is sent.
+    Draining(Box<Recovery>),
+}
+
+/// A request that is too large to be kept and passes through.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stream {
+    /// To the node.
+    Relay,
+    /// To nowhere: it was answered already.
+    Discard,
+}
+
+/// A reply that is too large to be kept and passes through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passing {
+    /// The client does not want it.
+    pub(super) hidden: bool,
+    /// It answers no request: a push or a message.
+    pub(super) unasked: bool,
+}
+
+/// When to look for a primary again after a node refused or a connection failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    /// A route newer than this is worth a try at once.
+    version: u64,
+    at: Time,
+}
+
+/// After a node proved not to be primary, or was not reached: how long until it is tried again
+/// although the control plane has said nothing. It normally speaks within a millisecond; this is
+/// for what it cannot see.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// One client's conversation.
+#[derive(Debug)]
+pub struct Session {
+    /// What the client sent and was not admitted.
+    pub(super) inbox: BytesMut,
+    pub(super) requests: request::Scanner,
+    pub(super) stream: Option<Stream>,
+    /// What was taken back and is to be admitted again, before the inbox.
+    pub(super) replay: VecDeque<Item>,
+    pub(super) log: Log,
+    pub(super) state: State,
+    pub(super) identity: Identity,
+    pub(super) link: Link,
+    /// Epoch in which the log was admitted, and of the link if there is one.
+    pub(super) epoch: Epoch,
+    /// The part of a reply that has arrived.
+    pub(super) upbox: BytesMut,
+    pub(super) replies: reply::Scanner,
+    pub(super) passing: Option<Passing>,
+    pub(super) out: BytesMut,
+    /// A `MULTI` was admitted, and no end of it.
+    pub(super) tail_multi: bool,
+    /// New commands are refused until those that were held before are gone.
+    pub(super) refusing: bool,
+    pub(super) stuck_since: Option<Time>,
+    pub(super) retry: Option<Retry>,
+    pub(super) drop_link: bool,
+    pub(super) proof_seen: bool,
+    pub(super) tunnel: bool,
+    pub(super) end: Option<End>,
+    /// The client hung up, or its half of the connection.
+    eof: bool,
+    /// What this session has of the worker's budget.
+    charged: usize,
+    /// What this session has of the worker's held commands.
+    held: Held,
+}
+
+impl Session {
+    /// A session that has just begun.
+    pub fn new(world: &World) -> Self {
+        Self {
+            inbox: BytesMut::new(),
+            requests: request::Scanner::new(world.limits.request),
+            stream: None,
+            replay: VecDeque::new(),
+            log: Log::default(),
+            state: State::default(),
+            identity: Identity::default(),
+            link: Link::Down,
+            epoch: world.route.epoch,
+            upbox: BytesMut::new(),
+            replies: reply::Scanner::new(),
+            passing: None,
+            out: BytesMut::new(),
+            tail_multi: false,
+            refusing: false,
+            stuck_since: None,
+            retry: None,
+            drop_link: false,
+            proof_seen: false,
+            tunnel: false,
+            end: None,
+            eof: false,
+            charged: 0,
+            held: Held::default(),
+        }
+    }
+
+    /// The client sent `input`.
+    pub fn on_client(&mut self, world: &mut World, now: Time, input: &[u8]) {
+        if self.end.is_some() {
+            return;
+        }
+        if self.inbox.is_empty() {
+            let taken = self.admit(world, now, input);
+            self.inbox.extend_from_slice(input.get(taken..).unwrap_or_default());
+        } else {
+            self.inbox.extend_from_slice(input);
+            self.admit_inbox(world, now);
+        }
+        self.settle(world, now);
+    }
+
+    /// The client will send no more. What is on its way is still answered; what waits for a
+    /// primary, or at the node, is not worth it any more.
+    pub fn on_client_eof(&mut self, world: &mut World, now: Time) {
+        self.eof = true;
+        self.settle(world, now);
+    }
+
+    /// Whether the session has a link, or thinks so: if not, the shell closes what it has.
+    pub const fn has_link(&self) -> bool {
+        !matches!(self.link, Link::Down)
+    }
+
+    /// The route changed. Afterwards [`wants_drop`](Self::wants_drop) says whether the link is
+    /// of another epoch and must go.
+    pub fn on_route(&mut self, world: &mut World, now: Time) {
+        if world.route.epoch != self.epoch {
+            self.lose_link(world);
+            self.epoch = world.route.epoch;
+        }
+        self.pump(world, now);
+        self.settle(world, now);
+    }
+
+    /// Whether a connection to the primary is wanted now.
+    pub fn wants_link(&self, world: &World, now: Time) -> bool {
+        matches!(self.link, Link::Down)
+            && self.end.is_none()
+            && world.route.primary().is_some()
+            && (self.has_work() || self.state.is_listening())
+            && self.retry.is_none_or(|it| it.version < world.route.version || it.at <= now)
+    }
+
+    /// A connection to the primary of the route in force was made.
+    pub fn on_link(&mut self, world: &mut World, now: Time) {
+        self.retry = None;
+        self.replies = reply::Scanner::new();
+        self.upbox.clear();
+        self.link = Restoring::new(self, world)
+            .map_or(Link::Up, |restoring| Link::Restoring(Box::new(restoring)));
+        self.pump(world, now);
+        self.settle(world, now);
+    }
+
+    /// No connection could be made.
+    pub fn on_link_failed(&mut self, world: &mut World, now: Time) {
+        self.retry_later(world, now);
+        self.settle(world, now);
+    }
+
+    /// The connection was lost, or dropped because [`wants_drop`](Self::wants_drop) said so.
+    pub fn on_link_lost(&mut self, world: &mut World, now: Time) {
+        let was_wanted = !self.drop_link;
+        self.lose_link(world);
+        if was_wanted {
+            self.retry_later(world, now);
+        }
+        self.pump(world, now);
+        self.settle(world, now);
+    }
+
+    /// Whether the link must be closed; the shell then says
+    /// [`on_link_lost`](Self::on_link_lost).
+    pub fn wants_drop(&self) -> bool {
+        self.drop_link && !matches!(self.link, Link::Down)
+    }
+
+    /// Whether the node has proved, since this was last asked, that it is not a primary.
+    pub fn take_proof(&mut self) -> bool {
+        std::mem::take(&mut self.proof_seen)
+    }
+
+    /// Whether something was sent and is not answered: losing the link is news.
+    pub fn is_in_flight(&self) -> bool {
+        !matches!(self.link, Link::Down) && self.log.has_sent()
+    }
+
+    /// Whether the client waits for an answer.
+    pub fn is_busy(&self) -> bool {
+        self.has_work() || !self.out.is_empty()
+    }
+
+    /// What is to be written to the node now.
+    pub fn to_node(&self, world: &World) -> &[u8] {
+        if world.route.primary().is_none() || world.route.epoch != self.epoch || self.drop_link {
+            return &[];
+        }
+        match &self.link {
+            Link::Down | Link::Draining(_) => &[],
+            Link::Restoring(restoring) => restoring.unsent(),
+            Link::Up => self.log.unsent(),
+        }
+    }
+
+    /// The first `n` bytes of [`to_node`](Self::to_node) were written.
+    pub fn sent(&mut self, world: &mut World, now: Time, n: usize) {
+        if let Link::Restoring(restoring) = &mut self.link {
+            restoring.sent(n);
+            return;
+        }
+        self.log.mark_sent(n);
+        if self.stream_forgets() {
+            self.pump(world, now);
+            self.settle(world, now);
+        }
+    }
+
+    /// What is to be written to the client.
+    pub fn to_client(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// The first `n` bytes of [`to_client`](Self::to_client) were written.
+    pub fn delivered(&mut self, n: usize) {
+        self.out.advance(n);
+        if self.out.is_empty() && self.out.capacity() > KEPT_BYTES_MAX {
+            self.out = BytesMut::new();
+        }
+    }
+
+    /// Whether to read from the client: there is room for what it may send.
+    pub fn wants_client(&self, world: &World) -> bool {
+        self.end.is_none()
+            && self.out.len() < world.limits.out_max
+            && self.inbox.len() < world.limits.query_buffer_max
+            && self.log.bytes() < world.limits.in_flight_bytes_max
+            && self.log.count() < world.limits.in_flight_max
+    }
+
+    /// Whether to read from the node: the client takes what it gets.
+    pub fn wants_node(&self, world: &World) -> bool {
+        !matches!(self.link, Link::Down) && self.out.len() < world.limits.out_max
+    }
+
+    /// Whether the session is over, and why.
+    pub const fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// The session goes: what it kept is no longer counted.
+    pub fn close(&mut self, world: &mut World) {
+        world.budget.used = world.budget.used.saturating_sub(self.charged);
+        self.charged = 0;
+        world.held.commands = world.held.commands.saturating_sub(self.held.commands);
+        world.held.bytes = world.held.bytes.saturating_sub(self.held.bytes);
+        self.held = Held::default();
+        self.identity.forget(world);
+    }
+
+    /// When to call [`on_deadline`](Self::on_deadline), if at all.
+    pub fn deadline(&self, world: &World) -> Option<Time> {
+        let retry = self.retry.filter(|_| {
+            matches!(self.link, Link::Down)
+                && world.route.primary().is_some()
+                && (self.has_work() || self.state.is_listening())
+        });
+        [retry.map(|it| it.at), self.hold_deadline(world), self.blocked_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// A deadline has come. Harmless if called too early.
+    pub fn on_deadline(&mut self, world: &mut World, now: Time) {
+        if self.retry.is_some_and(|it| it.at <= now) {
+            self.retry = None;
+        }
+        self.expire(world, now);
+        self.pump(world, now);
+        self.settle(world, now);
+    }
+
+    /// Whether anything waits for an answer that needs a node.
+    pub(super) fn has_work(&self) -> bool {
+        !self.log.is_empty() || !self.replay.is_empty()
+    }
+
+    pub(super) fn retry_later(&mut self, world: &World, now: Time) {
+        self.retry = Some(Retry { version: world.route.version, at: now + RETRY_AFTER });
+    }
+
+    /// Whether what is admitted now goes out at once.
+    pub(super) fn can_send(&self, world: &World) -> bool {
+        matches!(self.link, Link::Up) && world.route.primary().is_some() && !self.drop_link
+    }
+
+    /// Whether what a client that hung up has asked for will be answered soon.
+    fn can_finish(&self, world: &World) -> bool {
+        let waits = matches!(self.log.front().map(|it| &it.expect), Some(Expect::Blocking(_)));
+        world.route.primary().is_some() && !waits
+    }
+
+    /// Moves on whatever can move: answers that are due, requests that wait to be admitted.
+    pub(super) fn pump(&mut self, world: &mut World, now: Time) {
+        self.answer_front();
+        self.admit_replay(world, now);
+        self.admit_inbox(world, now);
+    }
+
+    /// After every event: what is kept is counted, and whether it is stuck is noted.
+    pub(super) fn settle(&mut self, world: &mut World, now: Time) {
+        if self.log.is_empty() && self.replay.is_empty() {
+            self.refusing = false;
+        }
+        let waiting = self.log.count() + self.replay.len();
+        if self.can_send(world) {
+            if let Some(since) = self.stuck_since.take()
+                && self.held.commands > 0
+            {
+                world.tally.released += waiting as u64;
+                world.hold_ended.push(now.since(since));
+            }
+        } else if self.stuck_since.is_none() {
+            self.stuck_since = Some(now);
+        }
+        let held = if self.can_send(world) || waiting == 0 {
+            Held::default()
+        } else {
+            Held { commands: waiting, bytes: self.log.bytes() }
+        };
+        world.held.commands =
+            (world.held.commands + held.commands).saturating_sub(self.held.commands);
+        world.held.bytes = (world.held.bytes + held.bytes).saturating_sub(self.held.bytes);
+        self.held = held;
+        if self.eof && (!self.is_busy() || !self.can_finish(world)) {
+            self.end.get_or_insert(End::Client);
+        }
+        let kept = self.kept();
+        world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
+        self.charged = kept;
+    }
+
+    /// Bytes that this session keeps for its client.
+    fn kept(&self) -> usize {
+        let transaction = self.state.rare().map_or(0, |it| {
+            it.transaction.as_ref().map_or(0, |it| it.bytes()) + it.subscriptions.bytes()
+        });
+        let replay: usize = self.replay.iter().map(Item::bytes).sum();
+        self.log.bytes() + self.inbox.len() + replay + transaction
+    }
+
+    /// The client is gone: nothing can be delivered any more.
+    pub fn abandon(&mut self) {
+        self.out.clear();
+        self.end = Some(End::Client);
+    }
+
+    /// The protocol cannot go on. `reply` is the last word.
+    pub(super) fn finish(&mut self, end: End, reply: &[u8]) {
+        self.out.extend_from_slice(reply);
+        self.end = Some(end);
+    }
+
+    /// A reply was cut while it passed through.
+    pub(super) fn cut(&mut self) {
+        self.end.get_or_insert(End::ReplyCut);
+    }
+
+    /// Answers `+OK` to `QUIT` and ends.
+    pub(super) fn quit(&mut self) {
+        self.emit(texts::OK);
+        self.end.get_or_insert(End::Client);
+    }
+}
+
+/// Capacity that an idle session keeps for its next reply.
+const KEPT_BYTES_MAX: usize = 1024;

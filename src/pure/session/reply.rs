@@ -1,0 +1,502 @@
+//! From the node's bytes to the client: whose reply a frame is, what it changes, and whether the
+//! client sees it.
+
+use super::log::{Entry, Taken};
+use super::machine::{End, Link, Passing, Session};
+use super::recover::Recovery;
+use super::state::{Change, ReplyMode};
+use super::subscription::Kind;
+use super::transaction::Queued;
+use super::{Expect, Proof, World, identity, scan, texts};
+use crate::pure::command::Effect;
+use crate::pure::resp::reply::{self, Scan};
+use crate::pure::resp::write::Proto;
+use crate::pure::time::Time;
+use std::sync::Arc;
+
+impl Session {
+    /// The node sent `input`, raw bytes of a dedicated connection.
+    pub fn on_node(&mut self, world: &mut World, now: Time, input: &[u8]) {
+        if self.tunnel {
+            self.out.extend_from_slice(input);
+            return;
+        }
+        if self.upbox.is_empty() {
+            let taken = self.deal(world, now, input);
+            self.keep(input.get(taken..).unwrap_or_default());
+        } else {
+            let mut upbox = std::mem::take(&mut self.upbox);
+            upbox.extend_from_slice(input);
+            let taken = self.deal(world, now, &upbox);
+            bytes::Buf::advance(&mut upbox, taken);
+            if !upbox.is_empty() {
+                self.upbox = upbox;
+            }
+        }
+        self.finish_draining(world);
+        self.pump(world, now);
+        self.settle(world, now);
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        if !rest.is_empty() {
+            self.upbox.extend_from_slice(rest);
+        }
+    }
+
+    /// Deals with every whole frame of `input`; returns the bytes that are done with.
+    fn deal(&mut self, world: &mut World, now: Time, input: &[u8]) -> usize {
+        let mut done = 0;
+        while !self.drop_link && !matches!(self.link, Link::Down) {
+            let rest = input.get(done..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            if self.tunnel {
+                self.out.extend_from_slice(rest);
+                return input.len();
+            }
+            match self.replies.scan(rest) {
+                Scan::Frame { len } => {
+                    let frame = rest.get(..len).unwrap_or_default();
+                    match self.passing.take() {
+                        Some(passing) => self.pass_end(world, passing, frame),
+                        None => self.on_frame(world, now, frame),
+                    }
+                    done += len;
+                }
+                Scan::Partial => {
+                    let passed = self.pass_part(world, rest);
+                    done += passed;
+                    break;
+                }
+                Scan::Error(_) => {
+                    // Whatever this is, it is not a server: nothing that follows can be trusted.
+                    self.drop_link = true;
+                    break;
+                }
+            }
+        }
+        done
+    }
+
+    /// Passes on the beginning of a reply that is too large to be collected.
+    fn pass_part(&mut self, world: &World, rest: &[u8]) -> usize {
+        let passing = match self.passing {
+            Some(passing) => passing,
+            None if rest.len() >= world.limits.reply_whole_max => match self.passing_of(rest) {
+                Some(passing) => passing,
+                None => return 0,
+            },
+            None => return 0,
+        };
+        self.passing = Some(passing);
+        let part = self.replies.passable(rest.len());
+        self.replies.consumed(part);
+        if !passing.hidden {
+            self.out.extend_from_slice(rest.get(..part).unwrap_or_default());
+        }
+        part
+    }
+
+    /// Whether, and how, the reply that starts with `rest` can pass before it is complete. One
+    /// that must be looked into is collected whatever its size.
+    fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
+        if !matches!(self.link, Link::Up) || rest.first() == Some(&b'-') {
+            return None;
+        }
+        if self.is_unasked(rest) {
+            return Some(Passing { hidden: false, unasked: true });
+        }
+        let first = self.log.front()?;
+        let plain =
+            matches!(first.expect, Expect::Forward | Expect::Script(_) | Expect::Blocking(_));
+        (plain && !self.state.is_in_transaction())
+            .then_some(Passing { hidden: self.state.reply != ReplyMode::On, unasked: false })
+    }
+
+    fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
+        if !passing.hidden {
+            self.out.extend_from_slice(frame);
+        }
+        if passing.unasked {
+            return;
+        }
+        if self.state.reply == ReplyMode::SkipNext {
+            self.state.reply = ReplyMode::On;
+        }
+        if let Some(Entry { expect: Expect::Script(body), .. }) = self.log.pop() {
+            self.note_script(world, &body);
+        }
+    }
+
+    /// One whole frame.
+    fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
+        let plain = frame.first() != Some(&b'-') && matches!(self.link, Link::Up);
+        if plain
+            && self.state.is_plain()
+            && frame.first() != Some(&b'>')
+            && self.log.front().is_some_and(|it| matches!(it.expect, Expect::Forward))
+        {
+            self.out.extend_from_slice(frame);
+            self.log.pop();
+            return self.answer_front();
+        }
+        if self.on_unasked(frame) {
+            return;
+        }
+        match &mut self.link {
+            Link::Restoring(_) => return self.on_restore_frame(world, now, frame),
+            Link::Draining(_) => return self.on_draining_frame(world, frame),
+            Link::Down | Link::Up => {}
+        }
+        if !self.log.is_front_sent() && !self.may_answer_early() {
+            // An answer to nothing: `max number of clients reached`, or a server on its way out.
+            self.drop_link = true;
+            self.retry_later(world, now);
+            return;
+        }
+        if let Some(proof) = self.proof_in(frame) {
+            self.note_proof(world, now, proof);
+            let recovery = Recovery::new(self.state.is_in_transaction());
+            self.link = Link::Draining(Box::new(recovery));
+            return self.on_draining_frame(world, frame);
+        }
+        self.answer(world, frame);
+        self.answer_front();
+    }
+
+    /// A large request may be refused before its last byte was sent.
+    fn may_answer_early(&self) -> bool {
+        self.log.front().is_some_and(|it| it.streamed.is_some())
+    }
+
+    /// Whether `frame` proves that the first request did not run.
+    fn proof_in(&self, frame: &[u8]) -> Option<Proof> {
+        let line = frame.strip_prefix(b"-").and(frame.strip_suffix(b"\r\n"))?;
+        match self.log.front()?.expect {
+            // A script can raise any error by itself.
+            Expect::Script(_) => None,
+            _ => Proof::of(line),
+        }
+    }
+
+    pub(super) fn note_proof(&mut self, world: &mut World, now: Time, proof: Proof) {
+        if let Some(count) = world.tally.proofs.get_mut(proof.index()) {
+            *count += 1;
+        }
+        self.proof_seen = true;
+        self.retry_later(world, now);
+    }
+
+    /// A reply on a link whose node has proved not to be a primary. What it did all the same is
+    /// answered in its place; the rest is taken back.
+    fn on_draining_frame(&mut self, world: &mut World, frame: &[u8]) {
+        let line = frame.strip_suffix(b"\r\n").unwrap_or(frame);
+        let proof = Proof::of(line);
+        let table = Arc::clone(&world.table);
+        let Link::Draining(recovery) = &mut self.link else { return };
+        while matches!(self.log.front(), Some(Entry { expect: Expect::Local(_), .. })) {
+            if let Some(Taken { entry: Entry { at, expect: Expect::Local(reply), .. }, .. }) =
+                self.log.take()
+            {
+                recovery.answer(at, reply);
+            }
+        }
+        if let Some(Entry { expect: Expect::Confirm(_, Some(left)), .. }) = self.log.front_mut()
+            && frame.first() != Some(&b'-')
+            && *left > 1
+        {
+            *left -= 1;
+            return;
+        }
+        let Some(taken) = self.log.take() else { return };
+        let Taken { entry: Entry { at, effect, .. }, .. } = &taken;
+        let (at, effect) = (*at, *effect);
+        match &taken.entry.expect {
+            _ if taken.entry.streamed.is_some_and(|it| it.gone) => {
+                world.tally.refused_streamed += 1;
+                recovery.answer(at, texts::STREAM_CUT);
+            }
+            Expect::Exec if proof.is_none() && frame.first() == Some(&b'*') => {
+                recovery.answer_exec(at, frame);
+            }
+            // Done, or refused for a reason of its own; never again.
+            _ if proof.is_none() && effect == Effect::Write && frame != texts::QUEUED => {
+                recovery.answer(at, frame);
+            }
+            _ => {
+                world.tally.replayed_writes += u64::from(effect == Effect::Write);
+                recovery.again(&table, taken);
+            }
+        }
+    }
+
+    /// Ends the draining once everything that was sent has its answer.
+    fn finish_draining(&mut self, world: &mut World) {
+        if matches!(self.link, Link::Draining(_)) && !self.log.has_sent() {
+            self.lose_link(world);
+        }
+    }
+
+    /// Whether the frame that starts with `start` answers no request.
+    fn is_unasked(&self, start: &[u8]) -> bool {
+        match start.first() {
+            Some(b'>') => !self.is_confirmation(start),
+            Some(b'*') if self.state.proto == Proto::Resp2 && self.state.is_subscribed() => {
+                reply::items(start).next().and_then(reply::text).is_some_and(Kind::is_message)
+            }
+            Some(b'+') => self.state.is_monitor() && start.get(1).is_some_and(u8::is_ascii_digit),
+            _ => false,
+        }
+    }
+
+    fn is_confirmation(&self, frame: &[u8]) -> bool {
+        let expected = match &self.link {
+            Link::Restoring(_) => true,
+            _ => self.log.front().is_some_and(|it| matches!(it.expect, Expect::Confirm(..))),
+        };
+        expected
+            && reply::items(frame)
+                .next()
+                .and_then(reply::text)
+                .is_some_and(|name| Kind::of_confirmation(name).is_some())
+    }
+
+    /// Passes on a push, a message or a line of `MONITOR`; false if `frame` is none.
+    fn on_unasked(&mut self, frame: &[u8]) -> bool {
+        if !self.is_unasked(frame) {
+            return false;
+        }
+        // A node may end a subscription by itself, when an ACL changes.
+        self.follow_subscription(frame);
+        self.out.extend_from_slice(frame);
+        true
+    }
+
+    /// Takes note of what a confirmation says; false if `frame` is none.
+    fn follow_subscription(&mut self, frame: &[u8]) -> bool {
+        let mut items = reply::items(frame);
+        let kind = items.next().and_then(reply::text).and_then(Kind::of_confirmation);
+        let Some((kind, adds)) = kind else { return false };
+        if let Some(name) = items.next().and_then(reply::text) {
+            self.state.rare_mut().subscriptions.confirm(kind, adds, name);
+        }
+        true
+    }
+
+    /// The reply to the first request.
+    fn answer(&mut self, world: &mut World, frame: &[u8]) {
+        if self.state.is_in_transaction() && self.answer_queued(frame) {
+            return;
+        }
+        let is_error = matches!(frame.first(), Some(b'-' | b'!'));
+        if let Some(Entry { expect: Expect::Confirm(kind, left), .. }) = self.log.front_mut()
+            && !is_error
+        {
+            let kind = *kind;
+            let left = *left.get_or_insert_with(|| {
+                self.state.rare().map_or(0, |it| it.subscriptions.of(kind).len()).max(1)
+            });
+            return self.confirm(kind, left, frame);
+        }
+        let Some(entry) = self.log.pop() else { return };
+        match entry.expect {
+            Expect::Change(change) => self.answer_change(*change, frame, is_error),
+            Expect::Replace(reply) => self.emit(&reply),
+            Expect::Exec => self.answer_exec(world, frame),
+            Expect::ExecAsNull => {
+                let aborted = self.state.rare().and_then(|it| it.transaction.as_ref());
+                let reply = match aborted {
+                    Some(it) if it.is_aborted() => texts::EXECABORT,
+                    _ => texts::null_array(self.state.proto),
+                };
+                self.state.apply(Change::Discard);
+                self.emit(reply);
+            }
+            Expect::Cursor => {
+                let first = world.first_epoch.unwrap_or(self.epoch);
+                let tagged = scan::incoming(frame, first, self.epoch);
+                self.emit(tagged.as_deref().unwrap_or(frame));
+            }
+            Expect::Script(body) => {
+                self.note_script(world, &body);
+                self.emit(frame);
+            }
+            Expect::ScriptLoad(body) => {
+                if !is_error {
+                    self.note_script(world, &body);
+                }
+                self.emit(frame);
+            }
+            Expect::ScriptFlush => {
+                if !is_error {
+                    world.scripts.flush();
+                }
+                self.emit(frame);
+            }
+            Expect::Identity(ask) => {
+                let shown = identity::shown(&mut self.identity, world, self.epoch, ask, frame);
+                self.emit(shown.as_deref().unwrap_or(frame));
+            }
+            Expect::Hello(change) => {
+                let shown = identity::hello(&mut self.identity, world, self.epoch, frame);
+                self.answer_change(*change, shown.as_deref().unwrap_or(frame), is_error);
+            }
+            Expect::Tunnel => {
+                self.out.extend_from_slice(frame);
+                if !is_error {
+                    self.tunnel = true;
+                    self.end = None;
+                }
+            }
+            Expect::Forward
+            | Expect::Blocking(_)
+            | Expect::Confirm(..)
+            | Expect::Local(_)
+            | Expect::Quit
+            | Expect::Fatal(_) => self.emit(frame),
+        }
+        if frame.starts_with(PROTOCOL_ERROR) {
+            // The node closes after this, and so would it have with the client.
+            self.end.get_or_insert(End::Protocol);
+        }
+    }
+
+    fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
+        if is_error {
+            return self.emit(frame);
+        }
+        // `CLIENT REPLY OFF` and `SKIP` are not answered; `ON` is, and `RESET` always.
+        let hides = matches!(change, Change::Reply(ReplyMode::Off | ReplyMode::SkipNext));
+        let shows = matches!(change, Change::Reply(ReplyMode::On) | Change::Reset);
+        if shows {
+            self.state.reply = ReplyMode::On;
+        }
+        if !hides {
+            self.emit(frame);
+        }
+        self.state.apply(change);
+    }
+
+    /// A reply while a transaction is open: `+QUEUED`, or an error that aborts it. False if it is
+    /// none of these.
+    fn answer_queued(&mut self, frame: &[u8]) -> bool {
+        let Some(first) = self.log.front() else { return false };
+        if matches!(first.expect, Expect::Exec | Expect::ExecAsNull) {
+            return false;
+        }
+        if frame == texts::QUEUED {
+            let request: Box<[u8]> = self.log.front_bytes().into();
+            let Some(entry) = self.log.pop() else { return false };
+            let gone = entry.streamed.is_some();
+            let cursor = matches!(entry.expect, Expect::Cursor);
+            let change = match entry.expect {
+                Expect::Change(change) | Expect::Hello(change) => Some(*change),
+                _ => None,
+            };
+            if let Some(transaction) = &mut self.state.rare_mut().transaction {
+                transaction.queued(Queued { request, change, cursor }, gone);
+            }
+            self.emit(frame);
+            return true;
+        }
+        let discards =
+            matches!(&first.expect, Expect::Change(it) if matches!(**it, Change::Discard));
+        if frame.first() == Some(&b'-')
+            && !discards
+            && let Some(transaction) = &mut self.state.rare_mut().transaction
+        {
+            transaction.abort();
+        }
+        false
+    }
+
+    fn answer_exec(&mut self, world: &mut World, frame: &[u8]) {
+        let Some(transaction) = self.state.rare_mut().transaction.take() else {
+            // Without `MULTI`: an error, which changes nothing.
+            return self.emit(frame);
+        };
+        let error = reply::error_text(frame);
+        if error.is_some_and(|it| !it.starts_with(b"EXECABORT ")) {
+            // Not even looked at (no permission): the transaction stays open.
+            self.state.rare_mut().transaction = Some(transaction);
+            return self.emit(frame);
+        }
+        self.state.forget_watch();
+        if error.is_some() || reply::is_null(frame) {
+            return self.emit(frame);
+        }
+        let first = world.first_epoch.unwrap_or(self.epoch);
+        let tagged = transaction
+            .queue()
+            .iter()
+            .any(|it| it.cursor)
+            .then(|| scan::incoming_exec(frame, transaction.queue(), first, self.epoch))
+            .flatten();
+        self.emit(tagged.as_deref().unwrap_or(frame));
+        if transaction.queue().iter().any(|it| it.change.is_some()) {
+            for (queued, item) in transaction.into_queue().into_iter().zip(reply::items(frame)) {
+                if let Some(change) = queued.change
+                    && reply::error_text(item).is_none()
+                {
+                    self.state.apply(change);
+                }
+            }
+        }
+    }
+
+    /// A frame for a `SUBSCRIBE` or its kin, of which `left` are to come.
+    fn confirm(&mut self, kind: Kind, left: usize, frame: &[u8]) {
+        self.follow_subscription(frame);
+        // Confirmations are pushes: they come even when replies are off.
+        self.out.extend_from_slice(frame);
+        if left > 1 {
+            if let Some(entry) = self.log.front_mut() {
+                entry.expect = Expect::Confirm(kind, Some(left - 1));
+            }
+        } else {
+            self.log.pop();
+        }
+    }
+
+    fn note_script(&mut self, world: &mut World, body: &[u8]) {
+        if !body.is_empty() {
+            world.scripts.loaded(self.epoch, body);
+        }
+    }
+
+    /// Answers every request at the front that needs no node.
+    pub(super) fn answer_front(&mut self) {
+        // What was taken back comes before what is in the log.
+        while self.end.is_none() && !matches!(self.link, Link::Draining(_)) {
+            match self.log.front().map(|it| &it.expect) {
+                Some(Expect::Local(_) | Expect::Quit | Expect::Fatal(_)) => {}
+                _ => return,
+            }
+            match self.log.pop().map(|it| it.expect) {
+                Some(Expect::Local(reply)) => self.emit(&reply),
+                Some(Expect::Quit) => self.quit(),
+                Some(Expect::Fatal(reply)) => self.finish(End::Protocol, &reply),
+                _ => return,
+            }
+        }
+    }
+
+    /// Gives the client a reply, if it wants one.
+    pub(super) fn emit(&mut self, reply: &[u8]) {
+        match self.state.reply {
+            ReplyMode::On => self.out.extend_from_slice(reply),
+            ReplyMode::Off => {}
+            ReplyMode::SkipNext => self.state.reply = ReplyMode::On,
+        }
+        if let Some(rare) = self.state.rare()
+            && rare.caching.is_some()
+        {
+            self.state.rare_mut().caching = None;
+        }
+    }
+}
+
+/// How every protocol error of the servers starts; they close the connection behind it.
+const PROTOCOL_ERROR: &[u8] = b"-ERR Protocol error";

@@ -1,0 +1,119 @@
+//! What the sessions of one worker share: route, command table, policy, limits, scripts, counts.
+
+use super::Tally;
+use super::identity::Directory;
+use super::script::Scripts;
+use crate::pure::command::{Allow, Table};
+use crate::pure::resp::request;
+use crate::pure::topology::{Epoch, Route};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What to do with a write whose outcome nobody knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UncertainWrites {
+    /// Answer `-UNCERTAIN`, never send it again.
+    Refuse,
+    /// Send it again: at least once.
+    Replay,
+}
+
+/// What the operator decided.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How long a command may wait for a primary.
+    pub hold_timeout: Duration,
+    /// `sessions.uncertain_writes`.
+    pub uncertain_writes: UncertainWrites,
+    /// `sessions.allow`.
+    pub allow: Vec<Allow>,
+    /// After a gap, subscribers get a message on this channel.
+    pub gap_channel: Option<Box<[u8]>>,
+}
+
+/// Bounds of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of requests sent or held, and not answered; reading stops there.
+    pub in_flight_bytes_max: usize,
+    /// Requests sent or held, and not answered; reading stops there.
+    pub in_flight_max: usize,
+    /// An unfinished request beyond this is streamed, not kept.
+    pub query_buffer_max: usize,
+    /// A reply up to this size reaches the client whole or not at all; a larger one as it comes.
+    pub reply_whole_max: usize,
+    /// Bytes on their way to a client that does not read; reading from the node stops there.
+    pub out_max: usize,
+    /// The server's limits on requests.
+    pub request: request::Limits,
+}
+
+/// Bytes that all sessions of a worker keep, in flight and held (`hold.max_bytes`).
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Kept now.
+    pub used: usize,
+    /// Beyond this, new commands are refused while nobody is primary.
+    pub max: usize,
+}
+
+/// Commands that wait, and their bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Held {
+    /// How many.
+    pub commands: usize,
+    /// How many bytes.
+    pub bytes: usize,
+}
+
+/// Shared by the sessions of one worker.
+#[derive(Debug)]
+pub struct World {
+    /// The route that this worker obeys.
+    pub route: Route,
+    /// The commands, builtin and learnt.
+    pub table: Arc<Table>,
+    /// The operator's decisions.
+    pub policy: Policy,
+    /// Bounds of each session.
+    pub limits: Limits,
+    /// The worker's share of `hold.max_bytes`.
+    pub budget: Budget,
+    /// Counts, taken by the shell.
+    pub tally: Tally,
+    /// Commands that wait for a primary at this moment.
+    pub held: Held,
+    /// How long those waited that went on or were answered since this was last taken.
+    pub hold_ended: Vec<Duration>,
+    pub(super) scripts: Scripts,
+    pub(super) directory: Directory,
+    /// The first epoch that was ever open: cursors given out in it carry no tag.
+    pub(super) first_epoch: Option<Epoch>,
+}
+
+impl World {
+    /// A world in which nothing is known yet.
+    pub fn new(table: Arc<Table>, policy: Policy, limits: Limits, budget_max: usize) -> Self {
+        Self {
+            route: Route::START,
+            table,
+            policy,
+            limits,
+            budget: Budget { used: 0, max: budget_max },
+            tally: Tally::default(),
+            held: Held::default(),
+            hold_ended: Vec::new(),
+            scripts: Scripts::default(),
+            directory: Directory::default(),
+            first_epoch: None,
+        }
+    }
+
+    /// Obeys a new route. The caller then tells every session.
+    pub fn set_route(&mut self, route: Route) {
+        self.route = route;
+        if route.primary().is_some() && self.first_epoch.is_none() {
+            self.first_epoch = Some(route.epoch);
+        }
+    }
+}

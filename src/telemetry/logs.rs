@@ -1,0 +1,192 @@
+//! Logs: one line an event, text or JSON, to standard error.
+//!
+//! Lines go through a bounded queue to a thread of their own: a log pipe that nobody reads
+//! must not stop a worker. What does not fit is dropped and counted
+//! (`segue_log_lines_dropped_total`).
+//!
+//! # Deliberately absent
+//!
+//! No filter from the environment: `log.level` is the one place where the level stands.
+//! No log files and no rotation: whoever starts Segue owns its standard error.
+
+use std::io::{self, IsTerminal, Write};
+use tracing::Dispatch;
+use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Lines that may wait to be written: under 1 MB at some 200 bytes a line, and more than
+/// a failover of a thousand sessions logs at DEBUG.
+const LINES_MAX: usize = 4_096;
+
+/// How much is logged; each level includes those before it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Level {
+    /// A person must act now.
+    Error,
+    /// Degraded, recovering.
+    Warn,
+    /// What an operator asked for or will look for later.
+    Info,
+    /// Per session.
+    Debug,
+    /// Per request.
+    Trace,
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// For people; coloured on a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Keeps the writer alive: when it goes, what is queued is written and logging ends.
+#[derive(Debug)]
+#[must_use = "dropping it ends logging"]
+pub struct Logs {
+    dropped: Dropped,
+    _writer: WorkerGuard,
+}
+
+/// How many lines were lost. The default counts nothing: logging was never set up.
+#[derive(Clone, Default)]
+pub struct Dropped(Option<ErrorCounter>);
+
+impl Dropped {
+    /// Lines lost so far.
+    pub fn lines(&self) -> usize {
+        self.0.as_ref().map_or(0, ErrorCounter::dropped_lines)
+    }
+}
+
+impl std::fmt::Debug for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Dropped").field(&self.lines()).finish()
+    }
+}
+
+impl Logs {
+    /// The counter of lost lines.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped.clone()
+    }
+}
+
+/// Sends the logs of the whole process to standard error.
+///
+/// # Errors
+///
+/// If something else has claimed the logs of this process.
+pub fn init(level: Level, format: Format) -> Result<Logs, SetGlobalDefaultError> {
+    let (writer, logs) = writer(io::stderr());
+    set_global_default(dispatch(level, format, io::stderr().is_terminal(), writer))?;
+    Ok(logs)
+}
+
+fn writer(output: impl Write + Send + 'static) -> (NonBlocking, Logs) {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_MAX)
+        .thread_name("logs")
+        .finish(output);
+    let dropped = Dropped(Some(writer.error_counter()));
+    (writer, Logs { dropped, _writer: guard })
+}
+
+fn dispatch(level: Level, format: Format, colour: bool, writer: NonBlocking) -> Dispatch {
+    let level = match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer);
+    match format {
+        Format::Text => builder.with_ansi(colour).finish().into(),
+        Format::Json => builder.json().flatten_event(true).finish().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use tracing::{debug, dispatcher, info, warn};
+
+    /// Hands what is written to a test.
+    struct Sent(mpsc::Sender<Vec<u8>>);
+
+    impl Write for Sent {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.send(line.to_vec()).map_err(io::Error::other)?;
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines(level: Level, format: Format, log: impl FnOnce()) -> String {
+        let (sender, receiver) = mpsc::channel();
+        let (writer, logs) = writer(Sent(sender));
+        dispatcher::with_default(&dispatch(level, format, false, writer), log);
+        // Writes what is queued, and drops the sender.
+        drop(logs);
+        String::from_utf8(receiver.iter().flatten().collect()).expect("text")
+    }
+
+    #[test]
+    fn a_text_line_has_level_phrase_and_fields() {
+        let text = lines(Level::Info, Format::Text, || {
+            warn!(node = "a", "Primary is suspect");
+            debug!("Session closed");
+        });
+        assert!(text.contains(" WARN "), "{text}");
+        assert!(text.ends_with("Primary is suspect node=\"a\"\n"), "{text}");
+        assert_eq!(text.lines().count(), 1, "nothing below the level: {text}");
+    }
+
+    #[test]
+    fn a_json_line_is_one_object_with_its_fields_on_top() {
+        let text = lines(Level::Debug, Format::Json, || info!(epoch = 7, "Failed over"));
+        let line: serde_json::Value = serde_json::from_str(&text).expect("one object");
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["message"], "Failed over");
+        assert_eq!(line["epoch"], 7);
+    }
+
+    /// Takes nothing until the test lets go: a log pipe that nobody reads.
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            // Ends when the test drops its sender.
+            let _: Result<(), _> = self.0.recv();
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_pipe_costs_lines_not_time() {
+        let (unstick, stuck) = mpsc::channel();
+        let (writer, logs) = writer(Stuck(stuck));
+        let dropped = logs.dropped();
+        dispatcher::with_default(&dispatch(Level::Info, Format::Text, false, writer), || {
+            for _ in 0..LINES_MAX + 100 {
+                info!("Failed over");
+            }
+        });
+        // One line may be with the writer's thread.
+        assert!((99..=100).contains(&dropped.lines()), "{dropped:?}");
+        drop(unstick);
+    }
+}

@@ -1,0 +1,176 @@
+//! What the data plane counts: one line here is one family, for every worker.
+
+use super::cell::{Counter, CounterBy, Exported, Gauge, Histogram};
+use super::labels::{Closed, Direction, Proof, Refused, Rejected, RequestClass};
+use super::{Totals, lock};
+use prometheus::Registry;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+macro_rules! worker_cells {
+    ($($field:ident: $cell:ty = $name:literal, $help:literal;)+) => {
+        /// The cells of one thread of the data plane. That thread alone writes them (see
+        /// [`super::cell`]); any thread may read.
+        ///
+        /// Aligned so that two workers never share a cache line, nor a pair of lines that
+        /// the processor fetches together.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct WorkerCells {
+            $(#[doc = concat!("`", $name, "`: ", $help)] pub $field: $cell,)+
+        }
+
+        const FAMILIES: &[(&str, &str)] = &[$(($name, $help)),+];
+
+        fn families(workers: &[Arc<WorkerCells>]) -> Vec<MetricFamily> {
+            vec![$(family($name, $help, workers.iter().map(|it| &it.$field))),+]
+        }
+    };
+}
+
+worker_cells! {
+    sessions_open: Gauge = "segue_sessions_open", "Client sessions open now.";
+    sessions_accepted: Counter = "segue_sessions_accepted_total", "Client sessions let in.";
+    sessions_rejected: CounterBy<Rejected> =
+        "segue_sessions_rejected_total", "Clients turned away, by reason.";
+    sessions_closed: CounterBy<Closed> =
+        "segue_sessions_closed_total", "Client sessions that ended, by reason.";
+    sessions_restored: Counter =
+        "segue_sessions_restored_total", "Times a session's state was rebuilt on a new connection.";
+    restore_failures: Counter =
+        "segue_session_restore_failures_total", "Times rebuilding a session's state failed.";
+    requests: CounterBy<RequestClass> =
+        "segue_requests_total", "Requests read from clients, by class.";
+    bytes: CounterBy<Direction> =
+        "segue_bytes_total", "Bytes moved, by direction as seen from Segue.";
+    in_flight_bytes: Gauge =
+        "segue_in_flight_bytes", "Bytes of requests kept because they are unanswered or held.";
+    hold_commands: Gauge = "segue_hold_commands", "Commands held now.";
+    hold_bytes: Gauge = "segue_hold_bytes", "Bytes of the commands held now.";
+    hold_seconds: Histogram = "segue_hold_seconds", "How long commands were held.";
+    commands_held: Counter = "segue_commands_held_total", "Commands that were held.";
+    commands_released: Counter =
+        "segue_commands_released_total", "Held commands that were sent after all.";
+    commands_replayed: CounterBy<RequestClass> =
+        "segue_commands_replayed_total", "Commands sent a second time, by class.";
+    commands_uncertain: Counter =
+        "segue_commands_uncertain_total", "Writes answered -UNCERTAIN: sent, and never answered.";
+    commands_refused: CounterBy<Refused> =
+        "segue_commands_refused_total", "Commands answered with an error of Segue's own, by reason.";
+    proofs: CounterBy<Proof> =
+        "segue_nonexecution_proofs_total", "Replies that proved a command was not run, by kind.";
+    upstream_connections: Gauge =
+        "segue_upstream_connections", "Connections to nodes that sessions use now.";
+    upstream_opened: Counter =
+        "segue_upstream_opened_total", "Connections to nodes that were established for sessions.";
+    upstream_failed: Counter =
+        "segue_upstream_failed_total", "Connections to nodes that could not be established.";
+    upstream_lost: Counter =
+        "segue_upstream_lost_total", "Connections to nodes that broke or were severed.";
+    subscription_gaps: Counter =
+        "segue_subscription_gaps_total", "Subscriptions that may have missed messages.";
+    tracking_invalidations: Counter =
+        "segue_tracking_invalidations_total", "Times a client's whole cache was invalidated.";
+    blocking_reissued: Counter =
+        "segue_blocking_reissued_total", "Blocking commands issued again on a new primary.";
+    scans_restarted: Counter =
+        "segue_scans_restarted_total", "Iterations started again on a new primary.";
+    transactions_replayed: Counter =
+        "segue_transactions_replayed_total", "Open transactions rebuilt on a new primary.";
+    watches_aborted: Counter =
+        "segue_watches_aborted_total", "Transactions answered null because WATCH was lost.";
+    scripts_reloaded: Counter =
+        "segue_scripts_reloaded_total", "Scripts loaded again on a new primary.";
+}
+
+impl WorkerCells {
+    /// A session begins.
+    pub fn session_opened(&self) {
+        self.sessions_accepted.inc();
+        self.sessions_open.inc();
+    }
+
+    /// A session ends.
+    pub fn session_closed(&self, reason: Closed) {
+        self.sessions_closed.inc(reason);
+        self.sessions_open.dec();
+    }
+
+    /// A command of `bytes` is held from now on.
+    pub fn hold_began(&self, bytes: u64) {
+        self.commands_held.inc();
+        self.hold_commands.inc();
+        self.hold_bytes.add(bytes);
+    }
+
+    /// A command of `bytes` is no longer held, whatever became of it.
+    pub fn hold_ended(&self, bytes: u64, held_for: Duration) {
+        self.hold_commands.dec();
+        self.hold_bytes.sub(bytes);
+        self.hold_seconds.observe(held_for);
+    }
+}
+
+/// Every worker's cells, as one collector.
+#[derive(Clone, Debug)]
+pub(super) struct Workers {
+    /// Locked when a worker starts and when somebody looks, never to count.
+    cells: Arc<Mutex<Vec<Arc<WorkerCells>>>>,
+    descs: Arc<Vec<Desc>>,
+}
+
+impl Workers {
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let describe = |&(name, help): &(&str, &str)| {
+            Desc::new(name.to_owned(), help.to_owned(), Vec::new(), HashMap::new())
+        };
+        let descs = FAMILIES.iter().map(describe).collect::<prometheus::Result<_>>()?;
+        let workers = Self { cells: Arc::default(), descs: Arc::new(descs) };
+        registry.register(Box::new(workers.clone()))?;
+        Ok(workers)
+    }
+
+    pub(super) fn add(&self) -> Arc<WorkerCells> {
+        let cells = Arc::new(WorkerCells::default());
+        lock(&self.cells).push(Arc::clone(&cells));
+        cells
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for cells in lock(&self.cells).iter() {
+            totals.sessions_open += cells.sessions_open.read();
+            totals.hold_commands += cells.hold_commands.read();
+            totals.hold_bytes += cells.hold_bytes.read();
+            totals.in_flight_bytes += cells.in_flight_bytes.read();
+            totals.upstream_connections += cells.upstream_connections.read();
+        }
+        totals
+    }
+}
+
+impl Collector for Workers {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        families(&lock(&self.cells))
+    }
+}
+
+fn family<'a, C: Exported>(
+    name: &str,
+    help: &str,
+    workers: impl Iterator<Item = &'a C> + Clone,
+) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(C::TYPE);
+    family.set_metric(C::sum(workers));
+    family
+}
