@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(
             errors("sessions:\n  allow: [debug, debug, flushall]"),
             "2:18: sessions.allow[1]: `debug` stands here twice\n\
-             2:25: sessions.allow[2]: `flushall` is none of \
+             2:25: sessions.allow[2]: `flushall` is not one of \
              `replicaof`, `failover`, `shutdown`, `sync`, `debug`, `cluster`",
         );
     }
@@ -222,9 +222,9 @@ mod tests {
     fn limits_hold() {
         assert_eq!(
             errors("sessions: { max: 0, max_in_flight: 1KiB, max_query_buffer: 2GiB }"),
-            "1:13: sessions.max: (0) must be at least 1\n\
-             1:21: sessions.max_in_flight: (1KiB) must be at least 16KiB\n\
-             1:42: sessions.max_query_buffer: (2GiB) must be at most 1GiB",
+            "1:13: sessions.max: is 0, must be at least 1\n\
+             1:21: sessions.max_in_flight: is 1KiB, must be at least 16KiB\n\
+             1:42: sessions.max_query_buffer: is 2GiB, must be at most 1GiB",
         );
     }
 }

@@ -1,1 +1,44 @@
-//! To be written.
+//! Decides who is primary: discovery, suspicion, failover, rejoin. All deciding of the control
+//! plane is in [`Brain`].
+//!
+//! ```text
+//! Discovering --one primary, or lineage says which--> Steady
+//!
+//! Steady --signal, silence, refusal, loading--> Suspecting      gate held, same epoch
+//!    ^                                            |    |
+//!    +---------- the primary answers -------------+    | down, no witness, replicas drained
+//!    |                                                 v
+//!    |                                            Committing    epoch+1, gate held; every
+//!    |                                                 |        worker must confirm it
+//!    |                                                 v
+//!    +------- it says role:master ----------------Promoting     REPLICAOF NO ONE, again and
+//!                                                               again to the same node
+//! ```
+//!
+//! # Invariants (`assert!`, also in release)
+//!
+//! * The epoch never goes back; an epoch has at most one candidate and opens for at most one
+//!   node.
+//! * Nobody is promoted before every worker confirmed that the old epoch is severed.
+//! * The gate opens only for a node that said `role:master` when it was asked last.
+//! * A promotion with no answer is *unknown*: the same node is asked again, never the next,
+//!   unless its process is gone. `REPLICAOF NO ONE` is idempotent; two primaries are not.
+//!
+//! # Deliberately absent
+//!
+//! No sockets, no clock, no logging: `control::driver` feeds events and obeys the actions.
+//! No consensus: with several deciders, each follows by lineage what another decided.
+
+mod brain;
+mod discover;
+mod event;
+mod lost;
+mod member;
+mod rejoin;
+mod select;
+mod serve;
+mod view;
+
+pub use brain::{Brain, Params, Rejoin};
+pub use event::{Action, Endpoint, Event, Finding, NodeSpec, Note, Order, Outcome, Probed};
+pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};

@@ -67,6 +67,11 @@ impl<L: Label> CounterBy<L> {
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
+    /// Makes it `value`.
+    pub fn set(&self, value: usize) {
+        self.0.store(value as u64, Ordering::Relaxed);
+    }
+
     /// One more.
     pub fn inc(&self) {
         self.add(1);
@@ -85,11 +90,6 @@ impl Gauge {
     /// `amount` less. Going below zero is a bug of the caller; it shows as a negative value.
     pub fn sub(&self, amount: u64) {
         self.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount));
-    }
-
-    /// Exactly `amount`.
-    pub fn set(&self, amount: u64) {
-        self.store(amount);
     }
 
     /// What it stands at.

@@ -9,7 +9,6 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 macro_rules! worker_cells {
     ($($field:ident: $cell:ty = $name:literal, $help:literal;)+) => {
@@ -153,19 +152,6 @@ impl WorkerCells {
         self.tracking_invalidations.add(invalidations);
         self.scans_restarted.add(scans_restarted);
         self.scripts_reloaded.add(scripts_reloaded);
-    }
-
-    /// A command of `bytes` is held from now on.
-    pub fn hold_began(&self, bytes: u64) {
-        self.hold_commands.inc();
-        self.hold_bytes.add(bytes);
-    }
-
-    /// A command of `bytes` is no longer held, whatever became of it.
-    pub fn hold_ended(&self, bytes: u64, held_for: Duration) {
-        self.hold_commands.dec();
-        self.hold_bytes.sub(bytes);
-        self.hold_seconds.observe(held_for);
     }
 }
 

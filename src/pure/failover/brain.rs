@@ -1,0 +1,485 @@
+//! The one state of the control plane: what it is, how events reach it, and the publication
+//! that no other code may do. The phases have files of their own: `discover`, `serve` (steady
+//! and suspecting), `lost` (commit and promotion), `rejoin`.
+
+use super::event::{Action, Event, NodeSpec, Note, Order, Outcome, Probed};
+use super::member::Member;
+use crate::pure::detect;
+use crate::pure::time::Time;
+use crate::pure::topology::snapshot::FailoverAccount;
+use crate::pure::topology::{
+    Epoch, Gate, Lineage, NodeId, Primary, Report, Route, RunId, Signal, SignalKind,
+};
+use std::collections::BTreeMap;
+use std::mem;
+use std::time::Duration;
+
+/// How late the own timer may be before the delay counts as a stall.
+pub(super) const STALL_MIN: Duration = Duration::from_millis(100);
+
+/// What is allowed, and how long things may take.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Params {
+    /// `health:`.
+    pub detect: detect::Params,
+    /// `failover.enabled`: whether anybody may be promoted by us.
+    pub enabled: bool,
+    /// `failover.timeout`: after this a failover is reported as overdue.
+    pub timeout: Duration,
+    /// `failover.parallel_syncs`: how many replicas may be resynchronising at a time.
+    pub parallel_syncs: usize,
+    /// `failover.max_lag_bytes`.
+    pub max_lag_bytes: u64,
+    /// `failover.max_link_down`.
+    pub max_link_down: Duration,
+    /// `failover.rejoin`.
+    pub rejoin: Rejoin,
+    /// `group.discover`: replicas that the primary reports become nodes.
+    pub discover: bool,
+}
+
+/// What happens to an old primary that comes back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rejoin {
+    /// It becomes a replica at once.
+    Auto,
+    /// It is left as it is, so that a human can look at what it has; it gets no client byte.
+    Quarantine,
+    /// Nothing is done to any node that is not being promoted.
+    Off,
+}
+
+/// What is going on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    Discovering,
+    Steady,
+    Suspecting,
+    /// Waiting until every worker has confirmed `version`.
+    Committing {
+        version: u64,
+        goal: Goal,
+    },
+    Promoting(Promotion),
+}
+
+/// What a commit is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Goal {
+    /// Promote the best replica.
+    Promote,
+    /// Follow a node that is a primary already.
+    Follow(NodeId),
+}
+
+/// A promotion that has been ordered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Promotion {
+    pub(super) node: NodeId,
+    /// The process that was chosen; another one under the same name is another candidate.
+    pub(super) run_id: RunId,
+    pub(super) since: Time,
+    pub(super) attempts: u32,
+    /// When to ask again, if no order is under way.
+    pub(super) again_at: Option<Time>,
+}
+
+/// Who serves, or served last, and what it said then.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    pub(super) node: NodeId,
+    /// Its last good report *as primary, with its data*: what candidates are compared with.
+    pub(super) anchor: Report,
+    /// It came back without the data that replicas still hold, seen at this moment.
+    pub(super) amnesia: Option<Time>,
+}
+
+/// A signal that waits for the answer to a probe.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    pub(super) since: Time,
+    /// When to hold, if nothing was heard until then.
+    pub(super) hold_at: Option<Time>,
+}
+
+/// All deciding of the control plane; see the module's header.
+#[derive(Debug)]
+pub struct Brain {
+    pub(super) params: Params,
+    pub(super) group: String,
+    pub(super) members: Vec<Member>,
+    pub(super) lineage: Lineage,
+    pub(super) route: Route,
+    pub(super) confirmed: u64,
+    pub(super) phase: Phase,
+    pub(super) serving: Option<Serving>,
+    pub(super) doubt: Option<Doubt>,
+    /// Holds that a signal caused and a probe found groundless, not long ago.
+    pub(super) flaps: u32,
+    pub(super) flaps_from: Time,
+    pub(super) held_from: Option<Time>,
+    /// When the primary was found lost, while that is so.
+    pub(super) lost_from: Option<Time>,
+    pub(super) is_overdue: bool,
+    /// Why commands are held.
+    pub(super) reason: Option<String>,
+    pub(super) rejected: Vec<(NodeId, super::Reject)>,
+    pub(super) strangers: Vec<String>,
+    pub(super) last_failover: Option<FailoverAccount>,
+    /// Who was ordered to become primary in which epoch, and for whom it was opened.
+    candidates: BTreeMap<Epoch, NodeId>,
+    opened: BTreeMap<Epoch, NodeId>,
+    /// Answers to questions asked before this count only if they are good.
+    pub(super) awake_from: Time,
+    beat_at: Time,
+    expected_at: Option<Time>,
+    pub(super) actions: Vec<Action>,
+}
+
+impl Brain {
+    /// A brain that knows the nodes and nothing about them.
+    pub fn new(params: Params, group: String, nodes: Vec<NodeSpec>, now: Time) -> Self {
+        let members = nodes.into_iter().map(|spec| Member::new(spec, params.detect, now)).collect();
+        Self {
+            params,
+            group,
+            members,
+            lineage: Lineage::default(),
+            route: Route::START,
+            confirmed: 0,
+            phase: Phase::Discovering,
+            serving: None,
+            doubt: None,
+            flaps: 0,
+            flaps_from: now,
+            held_from: Some(now),
+            lost_from: None,
+            is_overdue: false,
+            reason: None,
+            rejected: Vec::new(),
+            strangers: Vec::new(),
+            last_failover: None,
+            candidates: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            awake_from: now,
+            beat_at: now,
+            expected_at: None,
+            actions: Vec::new(),
+        }
+    }
+
+    /// The route in force.
+    pub const fn route(&self) -> Route {
+        self.route
+    }
+
+    /// What is known of a node's names; `None` for an id that was never given out.
+    pub fn spec(&self, node: NodeId) -> Option<&NodeSpec> {
+        self.members.get(usize::from(node.0)).map(|it| &it.spec)
+    }
+
+    /// Takes one event and returns what to do about it, in order.
+    ///
+    /// Total: late, early and repeated events are answered with nothing that harms.
+    ///
+    /// # Panics
+    ///
+    /// If an invariant of the module's header is broken. The process must die of it: a proxy
+    /// that has stopped routes nobody to the wrong primary.
+    pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
+        let before = self.route;
+        self.notice_stall(now);
+        match event {
+            Event::Probed(probed) => self.probed(now, probed),
+            Event::Signalled(signal) => self.signalled(now, signal),
+            Event::Confirmed { version } => self.confirmed = self.confirmed.max(version),
+            Event::Ordered { order, outcome } => self.ordered(now, &order, outcome),
+            Event::Tick => {}
+        }
+        self.tick(now);
+        self.decide(now);
+        assert!(self.route.epoch >= before.epoch, "the epoch went back");
+        self.beat_at = now + self.params.detect.interval;
+        self.expected_at = Some(self.deadline());
+        mem::take(&mut self.actions)
+    }
+
+    /// When to call [`step`](Self::step) with [`Event::Tick`]. Never later than an interval
+    /// from the last step, so that a stall of this process is noticed.
+    pub fn deadline(&self) -> Time {
+        let detectors = self.members.iter().filter_map(|it| it.detector.deadline());
+        let doubt = self.doubt.and_then(|it| it.hold_at);
+        let again = match &self.phase {
+            Phase::Promoting(promotion) => promotion.again_at,
+            Phase::Discovering | Phase::Steady | Phase::Suspecting | Phase::Committing { .. } => {
+                None
+            }
+        };
+        detectors.chain(doubt).chain(again).fold(self.beat_at, Time::min)
+    }
+
+    /// The next event should have come at `expected_at`. If it comes much later, this process
+    /// did not run; whatever did not arrive meanwhile is nobody's fault.
+    fn notice_stall(&mut self, now: Time) {
+        let Some(expected) = self.expected_at else { return };
+        let stall = now.since(expected);
+        if stall < STALL_MIN.max(self.params.detect.interval) {
+            return;
+        }
+        for member in &mut self.members {
+            member.shift(stall);
+        }
+        self.lost_from = self.lost_from.map(|it| it + stall);
+        self.awake_from = now;
+        self.note(Note::Stalled { stall });
+        // Slept through a failover's length: somebody else may have replaced the primary.
+        if stall >= self.params.detect.down_after
+            && let (Some(serving), Phase::Steady) = (&self.serving, &self.phase)
+        {
+            let node = serving.node;
+            self.doubt = Some(Doubt { since: now, hold_at: None });
+            self.hold(now, node, format!("Segue itself stood still for {stall:.1?}"));
+        }
+    }
+
+    fn probed(&mut self, now: Time, probed: Probed) {
+        let node = probed.node;
+        let awake_from = self.awake_from;
+        let Some(member) = self.members.get_mut(usize::from(node.0)) else { return };
+        let Some(answer) = probed.finding.answer() else { return };
+        let is_good = matches!(answer, detect::Answer::Good | detect::Answer::Impaired);
+        if !is_good && probed.asked < awake_from {
+            return;
+        }
+        let before = member.health();
+        let (run_before, was_impaired) =
+            (member.report().map(|it| it.run_id), member.impaired.clone());
+        member.detector.observe(now, answer);
+        member.learn(probed);
+        let (after, impaired) = (member.health(), member.impaired.clone());
+        let restarted =
+            member.report().is_some_and(|it| run_before.is_some_and(|run| run != it.run_id));
+        if let Some(report) = member.report().cloned() {
+            self.lineage.learn(&report);
+            self.claim_family(node, &report);
+        }
+        self.health_changed(node, before, after);
+        if restarted {
+            self.note(Note::Restarted { node });
+        }
+        if let Some(error) = impaired.filter(|it| was_impaired.as_ref() != Some(it)) {
+            self.note(Note::Impaired { node, error });
+        }
+    }
+
+    fn tick(&mut self, now: Time) {
+        for index in 0..self.members.len() {
+            let Some(member) = self.members.get_mut(index) else { continue };
+            let before = member.health();
+            member.detector.tick(now);
+            let after = member.health();
+            self.health_changed(node_at(index), before, after);
+        }
+    }
+
+    fn health_changed(&mut self, node: NodeId, from: detect::Health, to: detect::Health) {
+        if from != to {
+            self.note(Note::HealthChanged { node, from, to });
+        }
+    }
+
+    fn signalled(&mut self, now: Time, signal: Signal) {
+        let Signal { epoch, node, kind } = signal;
+        let is_current = epoch == self.route.epoch
+            && self.route.primary().is_some_and(|primary| primary.node == node);
+        if !is_current {
+            return;
+        }
+        let is_first = self.doubt.is_none();
+        // A lost connection proves little (an idle time-out, CLIENT KILL), and a probe answers
+        // within a millisecond: only if it does not, everybody waits. The other kinds say that
+        // the next command would fail as well; unless they were groundless again and again.
+        let is_patient = match kind {
+            SignalKind::Lost => true,
+            SignalKind::Unreachable | SignalKind::NotPrimary => self.is_flapping(now),
+        };
+        let doubt = self
+            .doubt
+            .get_or_insert(Doubt { since: now, hold_at: Some(now + super::serve::SIGNAL_GRACE) });
+        if !is_patient {
+            doubt.hold_at = Some(now);
+        }
+        if is_first {
+            self.act(Action::Probe(node));
+        }
+    }
+
+    fn ordered(&mut self, now: Time, order: &Order, outcome: Outcome) {
+        let node = order.node();
+        let Some(member) = self.members.get_mut(usize::from(node.0)) else { return };
+        if member.pending.as_ref().is_none_or(|it| it.order != *order) {
+            return;
+        }
+        member.pending = None;
+        match order {
+            Order::Promote { .. } => self.promotion_answered(now, node, outcome),
+            Order::Follow { .. } => self.follow_answered(now, node, outcome),
+        }
+        // What it is now is what counts.
+        self.act(Action::Probe(node));
+    }
+
+    /// Looks at everything that is known and moves on as far as that allows.
+    fn decide(&mut self, now: Time) {
+        // Each phase may lead to the next; four is the longest way.
+        for _ in 0..4 {
+            let before = (self.phase.clone(), self.route.version);
+            match self.phase.clone() {
+                Phase::Discovering => self.discover(now),
+                Phase::Steady => self.watch(now),
+                Phase::Suspecting => self.suspect(now),
+                Phase::Committing { version, goal } => self.commit(now, version, goal),
+                Phase::Promoting(promotion) => self.promote(now, promotion),
+            }
+            if before == (self.phase.clone(), self.route.version) {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn member(&self, node: NodeId) -> Option<&Member> {
+        self.members.get(usize::from(node.0))
+    }
+
+    pub(super) fn member_mut(&mut self, node: NodeId) -> Option<&mut Member> {
+        self.members.get_mut(usize::from(node.0))
+    }
+
+    pub(super) fn name(&self, node: NodeId) -> &str {
+        self.member(node).map_or("an unknown node", |it| it.spec.name.as_str())
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.members.iter().enumerate().map(|(index, member)| (node_at(index), member))
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        if !self.actions.contains(&action) {
+            self.actions.push(action);
+        }
+    }
+
+    pub(super) fn note(&mut self, note: Note) {
+        self.actions.push(Action::Note(note));
+    }
+
+    /// Says why nothing happens, once for each reason.
+    pub(super) fn wait(&mut self, reason: String) {
+        if self.reason.as_ref() != Some(&reason) {
+            self.reason = Some(reason.clone());
+            self.note(Note::Waiting { reason });
+        }
+    }
+
+    /// Reports older than this say nothing about now.
+    pub(super) fn fresh_from(&self, now: Time) -> Time {
+        let detect::Params { interval, timeout, .. } = self.params.detect;
+        let age_max = interval.saturating_mul(3).saturating_add(timeout);
+        Time::from_start(now.since_start().saturating_sub(age_max)).max(self.awake_from)
+    }
+
+    /// Closes the gate in the epoch in force.
+    pub(super) fn hold(&mut self, now: Time, primary: NodeId, reason: String) {
+        self.phase = Phase::Suspecting;
+        self.held_from.get_or_insert(now);
+        self.reason = Some(reason.clone());
+        self.publish(self.route.epoch, Gate::Held);
+        self.note(Note::Held { primary, reason });
+        // Whoever may have to take over, or testify, is asked now and not at its next turn.
+        for index in 0..self.members.len() {
+            self.act(Action::Probe(node_at(index)));
+        }
+    }
+
+    /// Opens the gate for `node`.
+    ///
+    /// # Panics
+    ///
+    /// If `node` has not said that it is a primary, or the epoch belongs to another one.
+    pub(super) fn open(&mut self, node: NodeId, epoch: Epoch) {
+        let member = self.member(node).expect("only members are opened for");
+        assert!(member.report().is_some_and(Report::is_primary), "opened for a replica");
+        assert!(self.candidates.get(&epoch).is_none_or(|it| *it == node), "another's epoch");
+        let Some(addr) = member.addr else { return };
+        self.doubt = None;
+        self.held_from = None;
+        self.lost_from = None;
+        self.is_overdue = false;
+        self.reason = None;
+        self.rejected.clear();
+        self.phase = Phase::Steady;
+        assert!(*self.opened.entry(epoch).or_insert(node) == node, "one epoch, two primaries");
+        self.publish(epoch, Gate::Open(Primary { node, addr }));
+    }
+
+    /// Publishes a new epoch that is held, and waits for its confirmation.
+    pub(super) fn sever(&mut self, goal: Goal) {
+        let epoch = self.route.epoch.next();
+        self.publish(epoch, Gate::Held);
+        self.phase = Phase::Committing { version: self.route.version, goal };
+        self.note(Note::Committed { epoch });
+    }
+
+    /// Whether the epoch in force has been confirmed as held by all, and used for nothing.
+    pub(super) fn is_severed(&self) -> bool {
+        self.route.gate == Gate::Held
+            && !self.candidates.contains_key(&self.route.epoch)
+            && !self.opened.contains_key(&self.route.epoch)
+            && self.route.epoch > Epoch::default()
+            && self.confirmed >= self.route.version
+    }
+
+    /// Whether the epoch in force was meant or opened for somebody else.
+    pub(super) fn is_epoch_of_another(&self, node: NodeId) -> bool {
+        [&self.candidates, &self.opened]
+            .into_iter()
+            .any(|it| it.get(&self.route.epoch).is_some_and(|owner| *owner != node))
+    }
+
+    /// Orders the promotion of `node` in the epoch in force.
+    ///
+    /// # Panics
+    ///
+    /// If not every worker has confirmed that the gate is held in this epoch, or the epoch has
+    /// another candidate.
+    pub(super) fn order_promotion(&mut self, node: NodeId) {
+        let epoch = self.route.epoch;
+        assert!(self.route.gate == Gate::Held, "promoted with the gate open");
+        assert!(self.confirmed >= self.route.version, "promoted before the barrier");
+        assert!(!self.opened.contains_key(&epoch), "promoted in an epoch that served");
+        assert!(*self.candidates.entry(epoch).or_insert(node) == node, "one epoch, two candidates");
+        self.order(Order::Promote { node, epoch });
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        if let Some(member) = self.member_mut(order.node()) {
+            member.pending = Some(super::member::Pending { order: order.clone() });
+        }
+        self.act(Action::Order(order));
+    }
+
+    fn publish(&mut self, epoch: Epoch, gate: Gate) {
+        assert!(epoch >= self.route.epoch, "the epoch went back");
+        self.route = Route { version: self.route.version.saturating_add(1), epoch, gate };
+        self.actions.push(Action::Publish(self.route));
+        // Only the epochs around the one in force are ever asked for.
+        if let Some(oldest) = epoch.0.checked_sub(16) {
+            self.candidates.retain(|it, _| it.0 >= oldest);
+            self.opened.retain(|it, _| it.0 >= oldest);
+        }
+    }
+}
+
+pub(super) fn node_at(index: usize) -> NodeId {
+    NodeId(u16::try_from(index).unwrap_or(u16::MAX))
+}

@@ -1,0 +1,314 @@
+//! The primary is lost: whether it really is, who takes over, and the promotion itself.
+
+use super::brain::{Brain, Goal, Phase, Promotion, Serving};
+use super::event::{Note, Outcome};
+use super::select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
+use crate::pure::detect::{Cause, Health};
+use crate::pure::time::Time;
+use crate::pure::topology::snapshot::FailoverAccount;
+use crate::pure::topology::{LinkState, NodeId, Report};
+use std::time::Duration;
+
+/// How long replicas may go on draining what the lost primary sent. Measured: 1 to 11 ms, and
+/// up to 400 ms with megabytes queued; a replica that needs longer is compared as it stands.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// A replica whose link still looks up has drained when nothing changed for so many probes.
+const DRAIN_PROBES: u32 = 2;
+
+/// A node that refused to be promoted is not asked again before this.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
+
+impl Brain {
+    /// The primary is down, or back without its data. Finds out whether a replica may take
+    /// over now.
+    pub(super) fn lose(&mut self, now: Time) {
+        let Some(serving) = &self.serving else { return };
+        let (node, amnesia) = (serving.node, serving.amnesia.is_some());
+        if self.lost_from.is_none() {
+            self.lost_from = Some(now);
+            let reason = self.why_lost(node);
+            self.note(Note::PrimaryLost { primary: node, reason });
+        }
+        if !self.params.enabled {
+            let reason = format!("{} and failover.enabled is false", self.why_lost(node));
+            return self.wait(reason);
+        }
+        if !amnesia && let Err(reason) = self.corroborate(now, node) {
+            return self.wait(reason);
+        }
+        self.take_over(now, node, amnesia);
+        self.watch_the_clock(now);
+    }
+
+    fn why_lost(&self, node: NodeId) -> String {
+        let name = self.name(node);
+        match self.member(node).map(super::member::Member::health) {
+            Some(Health::Down(cause) | Health::Suspect(cause)) => format!("{name} {cause}"),
+            Some(Health::Up | Health::Unknown) | None => {
+                format!("{name} came back without its data")
+            }
+        }
+    }
+
+    /// Replicas are witnesses: whoever still receives from the primary says that it lives, and
+    /// that the fault is ours.
+    ///
+    /// A host that cannot even be connected to may be dead or merely out of *our* reach. Then
+    /// the primary gets as much time again, unless a replica lost its link as well; what a
+    /// living primary sends its replicas meanwhile is seen. A host that accepts connections
+    /// for a process that says nothing is within reach, and the process hangs.
+    fn corroborate(&self, now: Time, node: NodeId) -> Result<(), String> {
+        let Some(primary) = self.member(node) else { return Ok(()) };
+        let name = &primary.spec.name;
+        let detect = self.params.detect;
+        // Bytes that were under way when the last answer left are no testimony.
+        let lost_at = primary.detector.alive_at() + detect.interval.saturating_mul(3);
+        let followers: Vec<_> = self.nodes().filter(|(other, _)| *other != node).collect();
+        if let Some((_, witness)) = followers.iter().find(|(_, it)| it.is_witness(primary, lost_at))
+        {
+            return Err(format!(
+                "{} still receives from {name}: the fault lies between Segue and {name}",
+                witness.spec.name
+            ));
+        }
+        let lost_too = followers.iter().any(|(_, it)| {
+            it.report_since(primary.detector.alive_at()).and_then(Report::link).is_some_and(
+                |link| match link.state {
+                    LinkState::Down { .. } | LinkState::Never => true,
+                    LinkState::Up { .. } | LinkState::Syncing => false,
+                },
+            )
+        });
+        let patience = detect.down_after.saturating_mul(2);
+        let is_early = now.since(primary.detector.alive_at()) < patience;
+        if is_early && !primary.detector.is_reached() && !lost_too {
+            return Err(format!(
+                "{name} cannot be reached, which may be Segue's own network; its replicas still see it"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Chooses, and commits to a failover or goes on with one.
+    fn take_over(&mut self, now: Time, node: NodeId, amnesia: bool) {
+        let ranking = self.ranking(now, node, amnesia);
+        self.tell_rejected(&ranking.rejected);
+        let Some(best) = ranking.ranked.first().copied() else {
+            let reason = self.nobody(&ranking.rejected);
+            return self.wait(reason);
+        };
+        let lost_for = self.lost_from.map_or(Duration::ZERO, |it| now.since(it));
+        if !amnesia && lost_for < DRAIN_MAX && !self.is_settled(&ranking) {
+            return;
+        }
+        if self.is_severed() {
+            self.begin_promotion(now, best);
+        } else {
+            self.sever(Goal::Promote);
+        }
+    }
+
+    /// Whether everybody who could be chosen has said his last offset.
+    fn is_settled(&self, ranking: &Ranking) -> bool {
+        let still = self.params.detect.interval.saturating_mul(DRAIN_PROBES);
+        let drained = ranking
+            .ranked
+            .iter()
+            .all(|it| self.member(it.node).is_none_or(|member| member.is_drained(still)));
+        drained && ranking.rejected.iter().all(|(_, why)| *why != Reject::Unheard)
+    }
+
+    fn ranking(&self, now: Time, node: NodeId, amnesia: bool) -> Ranking {
+        let Some(serving) = &self.serving else { return Ranking::default() };
+        let lost_at = self.member(node).map_or(now, |it| it.detector.alive_at());
+        let fresh = self.fresh_from(now);
+        let since = if amnesia { fresh } else { fresh.max(lost_at) };
+        let candidates: Vec<Candidate<'_>> = self
+            .nodes()
+            .filter(|(other, _)| *other != node)
+            .map(|(other, member)| {
+                let report = match member.health() {
+                    Health::Suspect(cause) | Health::Down(cause) => Err(Reject::NotUp(cause)),
+                    Health::Unknown => Err(Reject::NotUp(Cause::Silent)),
+                    Health::Up if member.refused_until.is_some_and(|it| now < it) => {
+                        Err(Reject::RefusedBefore)
+                    }
+                    Health::Up => member.report_since(since).ok_or(Reject::Unheard),
+                };
+                Candidate { node: other, report, priority: member.spec.priority }
+            })
+            .collect();
+        let limits = Limits {
+            max_lag_bytes: self.params.max_lag_bytes,
+            max_link_down: self.params.max_link_down,
+        };
+        let lost = Lost { report: &serving.anchor, ago: now.since(lost_at), amnesia };
+        rank(limits, lost, &self.lineage, &candidates)
+    }
+
+    /// Tells each new reason once, while this failover lasts.
+    fn tell_rejected(&mut self, rejected: &[(NodeId, Reject)]) {
+        for (node, why) in rejected {
+            let same = |it: &&(NodeId, Reject)| {
+                it.0 == *node && std::mem::discriminant(&it.1) == std::mem::discriminant(why)
+            };
+            if self.rejected.iter().find(same).is_none() && *why != Reject::Unheard {
+                self.note(Note::Rejected { node: *node, why: *why });
+            }
+        }
+        self.rejected = rejected.to_vec();
+    }
+
+    fn nobody(&self, rejected: &[(NodeId, Reject)]) -> String {
+        if rejected.is_empty() {
+            return "no replica is known".to_owned();
+        }
+        // Figures change from probe to probe; the reasons that a human reads do not.
+        let each: Vec<String> =
+            rejected.iter().map(|(node, why)| format!("{}: {why}", self.name(*node))).collect();
+        format!("no replica can take over ({})", each.join("; "))
+    }
+
+    /// Says once when a failover takes longer than it may. It goes on all the same: giving up
+    /// half-way is not safer.
+    pub(super) fn watch_the_clock(&mut self, now: Time) {
+        let Some(lost_from) = self.lost_from else { return };
+        if self.is_overdue || now.since(lost_from) < self.params.timeout {
+            return;
+        }
+        self.is_overdue = true;
+        let reason = match &self.phase {
+            Phase::Committing { .. } => "a worker does not confirm that the gate is closed",
+            Phase::Promoting(_) => "the chosen replica does not answer",
+            Phase::Discovering | Phase::Steady | Phase::Suspecting => "no replica can take over",
+        };
+        self.note(Note::Overdue { reason: reason.to_owned() });
+    }
+
+    /// The old epoch is being severed; goes on when every worker has confirmed it.
+    pub(super) fn commit(&mut self, now: Time, version: u64, goal: Goal) {
+        if self.confirmed >= version {
+            match goal {
+                // Everything is looked at once more: the primary may be back, a better
+                // replica may have answered.
+                Goal::Promote => self.phase = Phase::Suspecting,
+                Goal::Follow(heir) => {
+                    let fresh = self.fresh_from(now);
+                    let still = self.member(heir).and_then(|it| it.report_since(fresh));
+                    if still.is_some_and(Report::is_primary) {
+                        self.adopt(now, heir, true);
+                    } else {
+                        self.phase = Phase::Suspecting;
+                    }
+                }
+            }
+            return;
+        }
+        self.watch_the_clock(now);
+    }
+
+    fn begin_promotion(&mut self, now: Time, best: Ranked) {
+        let Ranked { node, offset, lag_bytes } = best;
+        let Some(run_id) = self.member(node).and_then(|it| it.report()).map(|it| it.run_id) else {
+            return;
+        };
+        self.phase =
+            Phase::Promoting(Promotion { node, run_id, since: now, attempts: 1, again_at: None });
+        self.reason = Some(format!("{} is being promoted", self.name(node)));
+        self.note(Note::Promoting { node, epoch: self.route.epoch, offset, lag_bytes });
+        self.order_promotion(node);
+    }
+
+    /// One look at a promotion under way. Only a probe confirms it.
+    pub(super) fn promote(&mut self, now: Time, promotion: Promotion) {
+        let Promotion { node, run_id, since, .. } = promotion;
+        let Some(member) = self.member(node) else { return };
+        let is_ordered = member.pending.is_some();
+        let report = member.report_since(since);
+        if let Some(report) = report.filter(|it| it.run_id == run_id && it.is_primary()) {
+            if !report.loading {
+                self.adopt(now, node, false);
+            }
+            return;
+        }
+        // Its process is gone, and with it whatever it was told. No client byte went there.
+        if !is_ordered && report.is_some_and(|it| it.run_id != run_id) {
+            return self.abandon(now, node, "it was restarted".to_owned());
+        }
+        if !is_ordered && member.health() == Health::Down(Cause::Refused) {
+            return self.abandon(now, node, "its process is gone".to_owned());
+        }
+        if !is_ordered && promotion.again_at.is_some_and(|it| it <= now) {
+            self.phase = Phase::Promoting(Promotion {
+                attempts: promotion.attempts.saturating_add(1),
+                again_at: None,
+                ..promotion
+            });
+            self.order_promotion(node);
+        }
+        self.watch_the_clock(now);
+    }
+
+    pub(super) fn promotion_answered(&mut self, now: Time, node: NodeId, outcome: Outcome) {
+        let again_at = now + self.params.detect.interval;
+        let Phase::Promoting(promotion) = &mut self.phase else { return };
+        if promotion.node != node {
+            return;
+        }
+        promotion.again_at = Some(again_at);
+        let attempts = promotion.attempts;
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Unknown => self.note(Note::PromotionUnknown { node, attempts }),
+            Outcome::Refused(reason) => self.abandon(now, node, reason),
+        }
+    }
+
+    /// Gives a candidate up; the next one gets an epoch of its own.
+    fn abandon(&mut self, now: Time, node: NodeId, reason: String) {
+        if let Some(member) = self.member_mut(node) {
+            member.refused_until = Some(now + REFUSAL_PAUSE);
+        }
+        self.note(Note::PromotionFailed { node, reason });
+        self.phase = Phase::Suspecting;
+    }
+
+    /// A new primary serves from now on.
+    pub(super) fn adopt(&mut self, now: Time, node: NodeId, followed: bool) {
+        let Some(anchor) = self.member(node).and_then(|it| it.report().cloned()) else { return };
+        let Some(from) = self.serving.as_ref().map(|it| it.node) else { return };
+        self.claim_everybody();
+        self.serving = Some(Serving { node, anchor, amnesia: None });
+        self.claim_everybody();
+        let epoch = self.route.epoch;
+        let held = self.held_from.map_or(Duration::ZERO, |it| now.since(it));
+        let outcome = if followed { "followed" } else { "promoted" };
+        self.account(Some(from), Some(node), held, outcome);
+        self.open(node, epoch);
+        self.note(Note::FailedOver { from, to: node, epoch, held, followed });
+        for member in &mut self.members {
+            member.refused_until = None;
+            member.joining_from = None;
+            member.quiet_until = now;
+            member.remark = None;
+        }
+    }
+
+    pub(super) fn account(
+        &mut self,
+        from: Option<NodeId>,
+        to: Option<NodeId>,
+        held: Duration,
+        outcome: &str,
+    ) {
+        let name = |it: NodeId| self.name(it).to_owned();
+        self.last_failover = Some(FailoverAccount {
+            epoch: self.route.epoch.0,
+            from: from.map(name),
+            to: to.map(name),
+            held_ms: u64::try_from(held.as_millis()).unwrap_or(u64::MAX),
+            outcome: outcome.to_owned(),
+        });
+    }
+}

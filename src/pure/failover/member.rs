@@ -1,0 +1,188 @@
+//! What is remembered of one node: its names, its detector, its last report.
+
+use super::event::{Endpoint, Finding, NodeSpec, Order, Probed};
+use crate::pure::detect::{Detector, Health, Params};
+use crate::pure::time::Time;
+use crate::pure::topology::{Link, LinkState, Report, RunId};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// A report, and when it was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) report: Report,
+    pub(super) asked: Time,
+}
+
+/// An order that has not been answered.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) order: Order,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) spec: NodeSpec,
+    pub(super) detector: Detector,
+    pub(super) seen: Option<Seen>,
+    pub(super) addr: Option<SocketAddr>,
+    aliases: Vec<SocketAddr>,
+    /// What it answers although it is up.
+    pub(super) impaired: Option<String>,
+    /// When the bytes that it has were seen to change last, as a replica.
+    pub(super) moved_at: Time,
+    /// It was seen with the group's data: it belongs here.
+    pub(super) is_family: bool,
+    /// The process that was last seen as a replica: if the same one says that it is a primary,
+    /// somebody promoted it; another one was merely restarted.
+    pub(super) replica_run: Option<RunId>,
+    pub(super) pending: Option<Pending>,
+    /// When its last order was answered; what it said before is out of date.
+    pub(super) answered_at: Time,
+    /// When the question was asked to which it gave its last sign of life.
+    pub(super) alive_asked: Time,
+    /// No further order before this.
+    pub(super) quiet_until: Time,
+    /// It was told to follow, at this moment, and is not in step yet.
+    pub(super) joining_from: Option<Time>,
+    /// It refused a promotion; not asked again before this.
+    pub(super) refused_until: Option<Time>,
+    /// What was said about it last, so that it is not said again.
+    pub(super) remark: Option<String>,
+}
+
+impl Member {
+    pub(super) const fn new(spec: NodeSpec, params: Params, now: Time) -> Self {
+        Self {
+            spec,
+            detector: Detector::new(params, now),
+            seen: None,
+            addr: None,
+            aliases: Vec::new(),
+            impaired: None,
+            moved_at: now,
+            is_family: false,
+            replica_run: None,
+            pending: None,
+            answered_at: now,
+            alive_asked: Time::ZERO,
+            quiet_until: now,
+            joining_from: None,
+            refused_until: None,
+            remark: None,
+        }
+    }
+
+    pub(super) const fn health(&self) -> Health {
+        self.detector.health()
+    }
+
+    pub(super) fn report(&self) -> Option<&Report> {
+        self.seen.as_ref().map(|it| &it.report)
+    }
+
+    /// Its last report, if it was asked for at `since` or later and it is up.
+    pub(super) fn report_since(&self, since: Time) -> Option<&Report> {
+        let seen = self.seen.as_ref().filter(|it| it.asked >= since)?;
+        self.health().is_up().then_some(&seen.report)
+    }
+
+    /// Takes the outcome of a probe, apart from what the detector makes of it.
+    pub(super) fn learn(&mut self, probed: Probed) {
+        let Probed { node: _, asked, addr, aliases, finding } = probed;
+        if addr.is_some() {
+            self.addr = addr;
+        }
+        if !aliases.is_empty() {
+            self.aliases = aliases;
+        }
+        let report = match finding {
+            Finding::Good(report) => {
+                self.impaired = None;
+                if !report.loading {
+                    self.alive_asked = self.alive_asked.max(asked);
+                }
+                Some(report)
+            }
+            Finding::Impaired { error, report } => {
+                self.alive_asked = self.alive_asked.max(asked);
+                self.impaired = Some(error);
+                report
+            }
+            Finding::Loading | Finding::Refused | Finding::Silent { .. } | Finding::NotAsked => {
+                None
+            }
+        };
+        let Some(report) = report else { return };
+        if self.seen.as_ref().is_some_and(|seen| seen.asked > asked) {
+            return;
+        }
+        let bytes = |it: &Report| (it.replid, it.offset, it.link().map(|link| link.received));
+        if self.report().map(bytes) != Some(bytes(&report)) {
+            self.moved_at = asked;
+        }
+        if !report.is_primary() {
+            self.replica_run = Some(report.run_id);
+        }
+        self.seen = Some(Seen { report: *report, asked });
+    }
+
+    /// Whether `host` and `port` name this node, as replicas or as we reach it.
+    pub(super) fn is_at(&self, host: &str, port: u16) -> bool {
+        let names = |it: &Endpoint| it.port == port && it.host.eq_ignore_ascii_case(host);
+        if names(&self.spec.replication) || names(&self.spec.address) {
+            return true;
+        }
+        let Ok(ip) = host.parse::<IpAddr>() else { return false };
+        let addr = SocketAddr::new(ip, port);
+        self.addr == Some(addr) || self.aliases.contains(&addr)
+    }
+
+    /// Whether a replica with `link` and `report` is in step with this node's data.
+    pub(super) fn is_followed_by(&self, report: &Report, link: &Link) -> bool {
+        let is_in_step = matches!(link.state, LinkState::Up { .. })
+            && self.report().is_some_and(|own| own.replid == report.replid);
+        is_in_step || self.is_at(&link.host, link.port)
+    }
+
+    /// Whether it has applied all that it will ever get of what a lost primary sent: its link
+    /// is gone, or nothing changed for `still`.
+    pub(super) fn is_drained(&self, still: Duration) -> bool {
+        let Some(seen) = &self.seen else { return true };
+        let Some(link) = seen.report.link() else { return true };
+        match link.state {
+            LinkState::Down { .. } | LinkState::Never | LinkState::Syncing => true,
+            LinkState::Up { .. } => {
+                seen.asked.since(self.moved_at) >= still && link.received <= seen.report.offset
+            }
+        }
+    }
+
+    /// Whether it testifies that the primary at `primary` lived after `lost_at`: its link is
+    /// up, and something arrived on it since.
+    ///
+    /// Servers tell the age of the last byte in whole seconds, rounded either way; so it
+    /// proves something only about what is more than a second older.
+    pub(super) fn is_witness(&self, primary: &Self, lost_at: Time) -> bool {
+        if !self.health().is_up() {
+            return false;
+        }
+        let Some(seen) = self.seen.as_ref().filter(|it| it.asked > lost_at) else { return false };
+        let Some(link) = seen.report.link() else { return false };
+        let LinkState::Up { idle_secs } = link.state else { return false };
+        if !primary.is_at(&link.host, link.port) {
+            return false;
+        }
+        let idle_max = Duration::from_secs(idle_secs.saturating_add(1));
+        let arrived_after = lost_at + idle_max < seen.asked;
+        let moved_after = self.moved_at > lost_at;
+        arrived_after || moved_after
+    }
+
+    /// This process stood still for `stall`.
+    pub(super) fn shift(&mut self, stall: Duration) {
+        self.detector.shift(stall);
+        self.joining_from = self.joining_from.map(|it| it + stall);
+    }
+}

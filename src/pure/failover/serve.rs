@@ -1,0 +1,258 @@
+//! Steady and suspecting: is the primary in order, and if not, may commands go on?
+//!
+//! What is sent into a dying primary can only become uncertain. So the gate closes with the
+//! first hard sign, long before a verdict, and opens again when the primary answers.
+
+use super::brain::{Brain, Goal, Phase};
+use super::event::Note;
+use crate::pure::detect::Health;
+use crate::pure::time::Time;
+use crate::pure::topology::{Gate, Kinship, NodeId, Report};
+use std::time::Duration;
+
+/// How long a probe may take to refute a lost connection before everybody waits: many times
+/// what it takes on a healthy network, little enough to be no hole in a failover.
+pub(super) const SIGNAL_GRACE: Duration = Duration::from_millis(20);
+
+/// So many groundless holds within [`FLAPS_WINDOW`] are an odd connection's, not the node's:
+/// until the window is over, signals make nobody wait before a probe had its time.
+const FLAPS_MAX: u32 = 5;
+const FLAPS_WINDOW: Duration = Duration::from_secs(1);
+
+impl Brain {
+    /// One look at a group in order.
+    pub(super) fn watch(&mut self, now: Time) {
+        let Some(node) = self.serving.as_ref().map(|it| it.node) else { return };
+        if let Some(heir) = self.heir(now) {
+            return self.follow(now, heir);
+        }
+        self.recollect(now);
+        if let Some(reason) = self.trouble() {
+            return self.hold(now, node, reason);
+        }
+        self.anchor();
+        if let Some(doubt) = self.doubt {
+            if self.is_answered(node) {
+                // Also with an open gate: who sent the signal waits for a newer route.
+                self.open(node, self.route.epoch);
+            } else if doubt.hold_at.is_some_and(|it| it <= now) {
+                if let Some(doubt) = &mut self.doubt {
+                    doubt.hold_at = None;
+                }
+                let name = self.name(node);
+                return self.hold(now, node, format!("connections to {name} fail"));
+            }
+        }
+        self.reconcile(now);
+    }
+
+    /// Why commands must not go to the primary, judging by probes alone.
+    fn trouble(&self) -> Option<String> {
+        let serving = self.serving.as_ref()?;
+        let member = self.member(serving.node)?;
+        let name = &member.spec.name;
+        match member.health() {
+            Health::Up => {}
+            Health::Unknown => return Some(format!("{name} has not answered yet")),
+            Health::Suspect(cause) | Health::Down(cause) => return Some(format!("{name} {cause}")),
+        }
+        if serving.amnesia.is_some() {
+            return Some(format!("{name} came back without its data"));
+        }
+        let link = member.report()?.link()?;
+        Some(format!("{name} says that it is a replica of {}:{}", link.host, link.port))
+    }
+
+    /// Whether a doubt about `node` has been answered by a sign of life to a question that was
+    /// asked after it arose.
+    fn is_answered(&self, node: NodeId) -> bool {
+        let Some(doubt) = self.doubt else { return true };
+        self.member(node).is_some_and(|it| it.alive_asked >= doubt.since)
+    }
+
+    /// Whether the primary may serve (again).
+    fn is_well(&self) -> bool {
+        let Some(serving) = &self.serving else { return false };
+        self.trouble().is_none() && self.is_answered(serving.node)
+    }
+
+    /// Remembers the primary as it is now: what candidates will be compared with.
+    fn anchor(&mut self) {
+        let Some(node) = self.serving.as_ref().map(|it| it.node) else { return };
+        let Some(report) = self.member(node).and_then(|it| it.report().cloned()) else { return };
+        if let Some(serving) = &mut self.serving
+            && report.is_primary()
+            && !report.loading
+        {
+            serving.anchor = report;
+        }
+    }
+
+    /// The amnesia guard: a primary that runs as another process, of another history, with
+    /// less than a replica holds, is dead; what answers there would wipe the replicas.
+    ///
+    /// With a snapshot that carries the replication id, offsets tell exactly what it lacks.
+    /// With an append-only file the id is new; then keys are counted: those without a time to
+    /// live, and all of them against half (keys may have expired while it was down).
+    fn recollect(&mut self, now: Time) {
+        let Some(serving) = &self.serving else { return };
+        let Some(primary) = self.member(serving.node) else { return };
+        let Some(report) = primary.report() else { return };
+        let is_new = report.run_id != serving.anchor.run_id;
+        if !is_new || !report.is_primary() || report.loading || !primary.health().is_up() {
+            return;
+        }
+        if serving.amnesia.is_some() {
+            return;
+        }
+        let (primary, keys) = (serving.node, report.keys);
+        let saved = self
+            .nodes()
+            .filter(|(node, member)| *node != primary && !member.health().is_down())
+            .filter_map(|(node, member)| Some((node, member.report()?)))
+            .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
+            .filter(|(_, theirs)| self.is_kin(theirs, &serving.anchor))
+            .find(|(_, theirs)| self.holds_more(theirs, report))
+            .map(|(node, theirs)| (node, theirs.keys));
+        let Some((replica, saved_keys)) = saved else { return };
+        if let Some(serving) = &mut self.serving {
+            serving.amnesia = Some(now);
+        }
+        self.note(Note::Amnesia { primary, keys, replica, saved_keys });
+    }
+
+    fn is_kin(&self, report: &Report, anchor: &Report) -> bool {
+        matches!(self.lineage.kinship(report, anchor), Kinship::Same | Kinship::Prefix)
+    }
+
+    /// Whether `replica` holds data that the restarted `primary` lacks.
+    fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
+        match self.lineage.kinship(replica, primary) {
+            Kinship::Same => replica.offset > primary.offset,
+            // The primary continues from a snapshot of the history that the replica has.
+            Kinship::Prefix => false,
+            Kinship::Diverged => true,
+            Kinship::Successor | Kinship::Unrelated => {
+                primary.lasting_keys() < replica.lasting_keys()
+                    || primary.keys.saturating_mul(2) < replica.keys
+            }
+        }
+    }
+
+    /// One look while the gate is held in doubt of the primary.
+    pub(super) fn suspect(&mut self, now: Time) {
+        if let Some(heir) = self.heir(now) {
+            return self.follow(now, heir);
+        }
+        self.recollect(now);
+        if self.is_well() {
+            return self.release(now);
+        }
+        let Some(serving) = &self.serving else { return };
+        let Some(primary) = self.member(serving.node) else { return };
+        let is_down = primary.health().is_down() && !primary.detector.is_recovering();
+        if is_down || serving.amnesia.is_some() {
+            self.lose(now);
+        }
+    }
+
+    /// Lets commands flow to the primary again; nothing has changed but the time.
+    pub(super) fn release(&mut self, now: Time) {
+        let Some(node) = self.serving.as_ref().map(|it| it.node) else { return };
+        let held = self.held_from.map_or(Duration::ZERO, |it| now.since(it));
+        if self.doubt.is_some() {
+            self.count_flap(now);
+        }
+        self.anchor();
+        let was_lost = self.lost_from.is_some();
+        let epoch = self.epoch_for(node);
+        if was_lost {
+            self.account(Some(node), Some(node), held, "recovered");
+        }
+        self.open(node, epoch);
+        self.note(Note::Released { primary: node, epoch, held });
+    }
+
+    fn count_flap(&mut self, now: Time) {
+        if now.since(self.flaps_from) > FLAPS_WINDOW {
+            self.flaps_from = now;
+            self.flaps = 0;
+        }
+        self.flaps = self.flaps.saturating_add(1);
+    }
+
+    pub(super) fn is_flapping(&self, now: Time) -> bool {
+        self.flaps >= FLAPS_MAX && now.since(self.flaps_from) <= FLAPS_WINDOW
+    }
+
+    /// Somebody else's decision: a node that was promoted, not by us, out of our primary's
+    /// history; or the node that our primary says it follows.
+    ///
+    /// Only a process that was seen as a replica before counts as promoted: one that was
+    /// restarted from an old snapshot without `replicaof` claims the same ancestry.
+    pub(super) fn heir(&self, now: Time) -> Option<NodeId> {
+        let serving = self.serving.as_ref()?;
+        let fresh = self.fresh_from(now);
+        let claims =
+            self.nodes().filter(|(node, _)| *node != serving.node).filter_map(|(node, member)| {
+                let report = member.report_since(fresh)?;
+                let is_promoted = report.is_primary() && member.replica_run == Some(report.run_id);
+                is_promoted.then_some((node, report))
+            });
+        let promoted =
+            claims.filter(|(_, report)| self.outranks(report, &serving.anchor)).max_by_key(
+                |(_, report)| (report.descends.map(|it| it.1), std::cmp::Reverse(report.run_id)),
+            );
+        if let Some((node, _)) = promoted {
+            return Some(node);
+        }
+        let own = self.member(serving.node)?.report_since(fresh)?;
+        let link = own.link()?;
+        self.nodes()
+            .filter(|(node, _)| *node != serving.node)
+            .find(|(_, member)| {
+                member.is_at(&link.host, link.port)
+                    && member.report_since(fresh).is_some_and(Report::is_primary)
+            })
+            .map(|(node, _)| node)
+    }
+
+    /// Whether the primary `theirs` replaces ours: it continues our history; or both continue
+    /// the same one (two deciders at a time) and it forked later, or has the lower run id.
+    /// Every decider that sees both comes to the same result.
+    fn outranks(&self, theirs: &Report, ours: &Report) -> bool {
+        match self.lineage.kinship(theirs, ours) {
+            Kinship::Successor => true,
+            Kinship::Same | Kinship::Prefix | Kinship::Diverged => false,
+            Kinship::Unrelated => match (theirs.descends, ours.descends) {
+                (Some((their_parent, their_fork)), Some((our_parent, our_fork))) => {
+                    let theirs_first = (their_fork, std::cmp::Reverse(theirs.run_id));
+                    their_parent == our_parent
+                        && theirs_first > (our_fork, std::cmp::Reverse(ours.run_id))
+                }
+                (Some(_) | None, Some(_) | None) => false,
+            },
+        }
+    }
+
+    /// Changes over to a node that is a primary already.
+    pub(super) fn follow(&mut self, now: Time, heir: NodeId) {
+        self.held_from.get_or_insert(now);
+        if self.is_severed() {
+            self.adopt(now, heir, true);
+        } else {
+            self.sever(Goal::Follow(heir));
+        }
+    }
+
+    /// The epoch in which `node` may serve: the one in force, unless it is another one's.
+    fn epoch_for(&self, node: NodeId) -> crate::pure::topology::Epoch {
+        let epoch = self.route.epoch;
+        if self.is_epoch_of_another(node) { epoch.next() } else { epoch }
+    }
+
+    /// Whether commands are forwarded.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.route.gate, Gate::Open(_)) && self.phase == Phase::Steady
+    }
+}
