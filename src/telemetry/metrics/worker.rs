@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 
 macro_rules! worker_cells {
     ($($field:ident: $cell:ty = $name:literal, $help:literal;)+) => {
-        /// The cells of one thread of the data plane. That thread alone writes them (see
-        /// [`super::cell`]); any thread may read.
+        /// The cells of one thread of the data plane. That thread alone writes them (a second
+        /// writer would lose counts); any thread may read.
         ///
         /// Aligned so that two workers never share a cache line, nor a pair of lines that
         /// the processor fetches together.
