@@ -80,6 +80,8 @@ pub(super) struct Promotion {
     pub(super) run_id: RunId,
     pub(super) since: Time,
     pub(super) attempts: u32,
+    /// One of the attempts had no answer: it may have been carried out.
+    pub(super) is_uncertain: bool,
     /// When to ask again, if no order is under way.
     pub(super) again_at: Option<Time>,
 }
@@ -121,6 +123,8 @@ pub struct Brain {
     /// When the primary was found lost, while that is so.
     pub(super) lost_from: Option<Time>,
     pub(super) is_overdue: bool,
+    /// The witness of which was told last.
+    pub(super) witness_told: Option<NodeId>,
     /// Why commands are held.
     pub(super) reason: Option<String>,
     pub(super) rejected: Vec<(NodeId, super::Reject)>,
@@ -155,6 +159,7 @@ impl Brain {
             held_from: Some(now),
             lost_from: None,
             is_overdue: false,
+            witness_told: None,
             reason: None,
             rejected: Vec::new(),
             strangers: Vec::new(),
@@ -415,6 +420,7 @@ impl Brain {
         self.held_from = None;
         self.lost_from = None;
         self.is_overdue = false;
+        self.witness_told = None;
         self.reason = None;
         self.rejected.clear();
         self.phase = Phase::Steady;

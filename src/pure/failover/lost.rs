@@ -34,8 +34,14 @@ impl Brain {
             let reason = format!("{} and failover.enabled is false", self.why_lost(node));
             return self.wait(reason);
         }
-        if !amnesia && let Err(reason) = self.corroborate(now, node) {
-            return self.wait(reason);
+        if !amnesia {
+            if let Some(witness) = self.witness(node) {
+                return self.spare(node, witness);
+            }
+            self.witness_told = None;
+            if let Err(reason) = self.corroborate(now, node) {
+                return self.wait(reason);
+            }
         }
         self.take_over(now, node, amnesia);
         self.watch_the_clock(now);
@@ -53,7 +59,27 @@ impl Brain {
 
     /// Replicas are witnesses: whoever still receives from the primary says that it lives, and
     /// that the fault is ours.
-    ///
+    fn witness(&self, node: NodeId) -> Option<NodeId> {
+        let primary = self.member(node)?;
+        // Bytes that were under way when the last answer left are no testimony.
+        let slack = self.params.detect.interval.saturating_mul(3);
+        let lost_at = primary.detector.alive_at() + slack;
+        self.nodes()
+            .find(|(other, it)| *other != node && it.is_witness(primary, lost_at))
+            .map(|(other, _)| other)
+    }
+
+    fn spare(&mut self, primary: NodeId, witness: NodeId) {
+        if self.witness_told != Some(witness) {
+            self.witness_told = Some(witness);
+            self.note(Note::Witnessed { primary, witness });
+        }
+        let (primary, witness) = (self.name(primary), self.name(witness));
+        self.reason = Some(format!(
+            "{witness} still receives from {primary}: the fault lies between Segue and {primary}"
+        ));
+    }
+
     /// A host that cannot even be connected to may be dead or merely out of *our* reach. Then
     /// the primary gets as much time again, unless a replica lost its link as well; what a
     /// living primary sends its replicas meanwhile is seen. A host that accepts connections
@@ -61,18 +87,7 @@ impl Brain {
     fn corroborate(&self, now: Time, node: NodeId) -> Result<(), String> {
         let Some(primary) = self.member(node) else { return Ok(()) };
         let name = &primary.spec.name;
-        let detect = self.params.detect;
-        // Bytes that were under way when the last answer left are no testimony.
-        let lost_at = primary.detector.alive_at() + detect.interval.saturating_mul(3);
-        let followers: Vec<_> = self.nodes().filter(|(other, _)| *other != node).collect();
-        if let Some((_, witness)) = followers.iter().find(|(_, it)| it.is_witness(primary, lost_at))
-        {
-            return Err(format!(
-                "{} still receives from {name}: the fault lies between Segue and {name}",
-                witness.spec.name
-            ));
-        }
-        let lost_too = followers.iter().any(|(_, it)| {
+        let lost_too = self.nodes().filter(|(other, _)| *other != node).any(|(_, it)| {
             it.report_since(primary.detector.alive_at()).and_then(Report::link).is_some_and(
                 |link| match link.state {
                     LinkState::Down { .. } | LinkState::Never => true,
@@ -80,7 +95,7 @@ impl Brain {
                 },
             )
         });
-        let patience = detect.down_after.saturating_mul(2);
+        let patience = self.params.detect.down_after.saturating_mul(2);
         let is_early = now.since(primary.detector.alive_at()) < patience;
         if is_early && !primary.detector.is_reached() && !lost_too {
             return Err(format!(
@@ -205,6 +220,10 @@ impl Brain {
             }
             return;
         }
+        // Nothing was done to anybody yet, so the primary may still come back.
+        if goal == Goal::Promote && self.is_well() {
+            return self.release(now);
+        }
         self.watch_the_clock(now);
     }
 
@@ -213,8 +232,14 @@ impl Brain {
         let Some(run_id) = self.member(node).and_then(|it| it.report()).map(|it| it.run_id) else {
             return;
         };
-        self.phase =
-            Phase::Promoting(Promotion { node, run_id, since: now, attempts: 1, again_at: None });
+        self.phase = Phase::Promoting(Promotion {
+            node,
+            run_id,
+            since: now,
+            attempts: 1,
+            is_uncertain: false,
+            again_at: None,
+        });
         self.reason = Some(format!("{} is being promoted", self.name(node)));
         self.note(Note::Promoting { node, epoch: self.route.epoch, offset, lag_bytes });
         self.order_promotion(node);
@@ -260,8 +285,15 @@ impl Brain {
         let attempts = promotion.attempts;
         match outcome {
             Outcome::Done => {}
-            Outcome::Unknown => self.note(Note::PromotionUnknown { node, attempts }),
-            Outcome::Refused(reason) => self.abandon(now, node, reason),
+            Outcome::Unknown => {
+                promotion.is_uncertain = true;
+                self.note(Note::PromotionUnknown { node, attempts });
+            }
+            // What could not be sent now may have arrived before: then only this node will do.
+            Outcome::NotSent(_) if promotion.is_uncertain => {}
+            Outcome::Refused(reason) | Outcome::NotSent(reason) => {
+                self.abandon(now, node, reason);
+            }
         }
     }
 

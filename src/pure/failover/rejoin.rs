@@ -136,15 +136,16 @@ impl Brain {
         let Some(member) = self.member_mut(node) else { return };
         member.answered_at = now;
         member.quiet_until = now + ORDER_PAUSE;
+        let is_unknown = outcome == Outcome::Unknown;
         let reason = match outcome {
             Outcome::Done => {
                 member.joining_from = Some(now);
                 return;
             }
             Outcome::Unknown => "it gave no answer".to_owned(),
-            Outcome::Refused(reason) => reason,
+            Outcome::Refused(reason) | Outcome::NotSent(reason) => reason,
         };
-        self.note(Note::OrderFailed { node, reason });
+        self.note(Note::OrderFailed { node, reason, is_unknown });
     }
 
     /// How many are resynchronising because of us, after letting go of those that are done.

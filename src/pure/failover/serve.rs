@@ -71,7 +71,7 @@ impl Brain {
     }
 
     /// Whether the primary may serve (again).
-    fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self) -> bool {
         let Some(serving) = &self.serving else { return false };
         self.trouble().is_none() && self.is_answered(serving.node)
     }
@@ -170,7 +170,7 @@ impl Brain {
             self.account(Some(node), Some(node), held, "recovered");
         }
         self.open(node, epoch);
-        self.note(Note::Released { primary: node, epoch, held });
+        self.note(Note::Released { primary: node, epoch, held, was_lost });
     }
 
     fn count_flap(&mut self, now: Time) {
