@@ -87,11 +87,6 @@ impl Gauge {
         self.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount));
     }
 
-    /// Exactly `amount`.
-    pub fn set(&self, amount: u64) {
-        self.store(amount);
-    }
-
     /// What it stands at.
     pub fn read(&self) -> i64 {
         self.0.load(Ordering::Relaxed).cast_signed()
