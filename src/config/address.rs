@@ -121,7 +121,9 @@ impl ListenAddress {
         };
         there.into_iter().any(|there| {
             let own = there.is_loopback() || there.is_unspecified();
-            here.ip() == there || (own && here.ip().is_unspecified())
+            // `[::]` takes IPv4 too, `0.0.0.0` only IPv4.
+            let taken = here.ip().is_unspecified() && (here.is_ipv6() || there.is_ipv4());
+            here.ip() == there || (own && taken)
         })
     }
 }
@@ -241,6 +243,8 @@ mod tests {
             ("0.0.0.0:1", "127.0.0.1:1", true),
             ("0.0.0.0:1", "localhost:1", true),
             ("[::]:1", "[::1]:1", true),
+            ("[::]:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
             ("10.0.0.1:1", "10.0.0.1:1", true),
             ("0.0.0.0:1", "10.0.0.1:1", false),
             ("0.0.0.0:1", "127.0.0.1:2", false),

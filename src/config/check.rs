@@ -23,7 +23,7 @@ impl Config {
         all.push(("control.address".to_owned(), self.control.address().clone()));
         for (key, address) in all {
             if let Some((first, other)) = taken.iter().find(|(_, it)| it.collides(&address)) {
-                let text = format!("({address}) is already taken by {first} ({other})");
+                let text = format!("{address} is already taken by {first} ({other})");
                 problems.push_rule(&key, first, text);
             }
             taken.push((key, address));
@@ -39,7 +39,7 @@ impl Config {
                 if listen.address().is_reached_by(address) {
                     let here = listen.address();
                     let text = format!(
-                        "({address}) leads back to Segue itself, \
+                        "{address} leads back to Segue itself, \
                          which listens there (listen[{at}].address: {here})"
                     );
                     problems.push_rule(&key, "listen", text);
@@ -53,7 +53,7 @@ impl Config {
         let (one, all) = (self.sessions.max_in_flight_bytes(), self.hold.max_bytes());
         if one > all {
             let show = |it: usize| human::show_size(u64::try_from(it).unwrap_or(u64::MAX));
-            let text = format!("({}) must not exceed hold.max_bytes ({})", show(one), show(all));
+            let text = format!("is {}, must not exceed hold.max_bytes ({})", show(one), show(all));
             problems.push_rule("sessions.max_in_flight", "hold.max_bytes", text);
         }
     }
@@ -66,14 +66,14 @@ impl Config {
         if hold < down {
             let (hold, down) = (show(hold), show(down));
             let text = format!(
-                "({hold}) is less than health.down_after ({down}): \
+                "is {hold}, less than health.down_after ({down}): \
                  clients are refused before a failover can begin"
             );
             problems.warn("hold.timeout", &["health.down_after"], text);
         } else if hold < failover {
             let (hold, failover) = (show(hold), show(failover));
             let text = format!(
-                "({hold}) is less than failover.timeout ({failover}): \
+                "is {hold}, less than failover.timeout ({failover}): \
                  clients may be refused while a failover is still under way"
             );
             problems.warn("hold.timeout", &["failover.timeout"], text);
@@ -93,9 +93,9 @@ mod tests {
                  http: { address: 127.0.0.1:9180 }\n\
                  control: { address: unix:/a }"
             ),
-            "1:61: listen[2].address: (unix:/a) is already taken by listen[1].address (unix:/a)\n\
-             2:9: http.address: (127.0.0.1:9180) is already taken by listen[0].address (0.0.0.0:9180)\n\
-             3:12: control.address: (unix:/a) is already taken by listen[1].address (unix:/a)",
+            "1:61: listen[2].address: unix:/a is already taken by listen[1].address (unix:/a)\n\
+             2:9: http.address: 127.0.0.1:9180 is already taken by listen[0].address (0.0.0.0:9180)\n\
+             3:12: control.address: unix:/a is already taken by listen[1].address (unix:/a)",
         );
     }
 
@@ -103,7 +103,7 @@ mod tests {
     fn no_node_is_segue_itself() {
         assert_eq!(
             errors_alone("group: { nodes: [{ name: a, address: localhost:6380 }] }"),
-            "1:29: group.nodes[0].address: (localhost:6380) leads back to Segue itself, \
+            "1:29: group.nodes[0].address: localhost:6380 leads back to Segue itself, \
              which listens there (listen[0].address: 0.0.0.0:6380)",
         );
     }
@@ -112,7 +112,7 @@ mod tests {
     fn one_session_fits_into_all_of_them() {
         assert_eq!(
             errors("hold: { max_bytes: 512KiB }"),
-            "1:1: sessions.max_in_flight: (1MiB) must not exceed hold.max_bytes (512KiB)",
+            "1:1: sessions.max_in_flight: is 1MiB, must not exceed hold.max_bytes (512KiB)",
         );
     }
 
@@ -120,12 +120,12 @@ mod tests {
     fn warns_when_clients_are_refused_too_soon() {
         assert_eq!(
             warnings("hold: { timeout: 500ms }"),
-            "1:9: hold.timeout: (500ms) is less than health.down_after (1s): \
+            "1:9: hold.timeout: is 500ms, less than health.down_after (1s): \
              clients are refused before a failover can begin",
         );
         assert_eq!(
             warnings("failover: { timeout: 3m }"),
-            "1:1: hold.timeout: (10s) is less than failover.timeout (3m): \
+            "1:1: hold.timeout: is 10s, less than failover.timeout (3m): \
              clients may be refused while a failover is still under way",
         );
     }
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(
             errors("coordination: etcd\nworkers: 65"),
             "1:1: coordination: `etcd` is not available in this version; write `none`\n\
-             2:1: workers: (65) must be at most 64",
+             2:1: workers: is 65, must be at most 64",
         );
     }
 }

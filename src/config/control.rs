@@ -49,14 +49,14 @@ impl Control {
         if self.token_file.is_none() && !problems.concerns("control.token_file") {
             problems.push(
                 "control.address",
-                format!("({address}) is open to the network: control.token_file is needed with it"),
+                format!("{address} is open to the network: control.token_file is needed with it"),
             );
         }
         if !address.ip().is_loopback() {
             problems.warn(
                 "control.address",
                 &["control.token_file"],
-                format!("({address}) takes the token over the network in the clear"),
+                format!("{address} takes the token over the network in the clear"),
             );
         }
     }
@@ -81,7 +81,7 @@ mod tests {
     fn tcp_needs_a_token() {
         assert_eq!(
             errors("control: { address: 127.0.0.1:9181 }"),
-            "1:12: control.address: (127.0.0.1:9181) is open to the network: \
+            "1:12: control.address: 127.0.0.1:9181 is open to the network: \
              control.token_file is needed with it",
         );
         let folder = tempfile::tempdir().unwrap();

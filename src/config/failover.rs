@@ -131,7 +131,7 @@ mod tests {
             ("quarantine", Ok(Rejoin::Quarantine)),
             ("off", Ok(Rejoin::Off)),
             ("false", Ok(Rejoin::Off)),
-            ("no", Err("`no` is none of `auto`, `quarantine`, `off`".to_owned())),
+            ("no", Err("`no` is not one of `auto`, `quarantine`, `off`".to_owned())),
         ] {
             assert_eq!(Rejoin::read(text), expected, "{text}");
         }
@@ -142,9 +142,9 @@ mod tests {
         assert_eq!(errors("failover: { timeout: 1s, parallel_syncs: 100, max_lag_bytes: 0B }"), "");
         assert_eq!(
             errors("failover: { timeout: 999ms, parallel_syncs: 101, max_lag_bytes: 1025GiB }"),
-            "1:13: failover.timeout: (999ms) must be at least 1s\n\
-             1:29: failover.parallel_syncs: (101) must be at most 100\n\
-             1:50: failover.max_lag_bytes: (1025GiB) must be at most 1024GiB",
+            "1:13: failover.timeout: is 999ms, must be at least 1s\n\
+             1:29: failover.parallel_syncs: is 101, must be at most 100\n\
+             1:50: failover.max_lag_bytes: is 1025GiB, must be at most 1024GiB",
         );
     }
 }

@@ -155,7 +155,8 @@ impl Credentials {
 
     fn read(section: &mut Section<'_>, secrets: Secrets) -> Option<Self> {
         let username = section.take("username", user);
-        let written = section.has("password_file") || section.has("password_env");
+        let written =
+            ["password_file", "password_env", "password"].iter().any(|it| section.has(it));
         let file = section.take("password_file", secret::path);
         let variable = section.take("password_env", secret::variable_name);
         let path = section.path().to_owned();

@@ -97,7 +97,7 @@ impl Health {
             problems.push_rule(
                 "health.down_after",
                 "health.interval",
-                format!("({down}) must be at least twice health.interval ({every})"),
+                format!("is {down}, must be at least twice health.interval ({every})"),
             );
         }
         for (key, value) in [
@@ -111,7 +111,7 @@ impl Health {
                 problems.push_rule(
                     key,
                     "health.down_after",
-                    format!("({value}) must not exceed health.down_after ({down})"),
+                    format!("is {value}, must not exceed health.down_after ({down})"),
                 );
             }
         }
@@ -121,7 +121,7 @@ impl Health {
                 "health.loading_after",
                 &["health.down_after"],
                 format!(
-                    "({value}) is less than health.down_after ({down}): \
+                    "is {value}, less than health.down_after ({down}): \
                      a primary that loads its data is given up sooner than one that is silent"
                 ),
             );
@@ -151,9 +151,9 @@ mod tests {
     fn a_node_is_suspect_before_it_is_down() {
         assert_eq!(
             errors("health: { suspect_after: 3s, refused_after: 4s, timeout: 5s, down_after: 2s }"),
-            "1:11: health.suspect_after: (3s) must not exceed health.down_after (2s)\n\
-             1:30: health.refused_after: (4s) must not exceed health.down_after (2s)\n\
-             1:49: health.timeout: (5s) must not exceed health.down_after (2s)",
+            "1:11: health.suspect_after: is 3s, must not exceed health.down_after (2s)\n\
+             1:30: health.refused_after: is 4s, must not exceed health.down_after (2s)\n\
+             1:49: health.timeout: is 5s, must not exceed health.down_after (2s)",
         );
     }
 
@@ -161,7 +161,7 @@ mod tests {
     fn one_lost_probe_is_no_failover() {
         assert_eq!(
             errors("health: { interval: 600ms }"),
-            "1:1: health.down_after: (1s) must be at least twice health.interval (600ms)",
+            "1:1: health.down_after: is 1s, must be at least twice health.interval (600ms)",
         );
         assert_eq!(errors("health: { interval: 500ms }"), "");
     }
@@ -170,11 +170,14 @@ mod tests {
     fn zero_and_excess_are_refused() {
         assert_eq!(
             errors("health: { interval: 0s, rise: 0, down_after: 2h }"),
-            "1:11: health.interval: (0s) must be at least 10ms\n\
-             1:25: health.rise: (0) must be at least 1\n\
-             1:34: health.down_after: (2h) must be at most 1h",
+            "1:11: health.interval: is 0s, must be at least 10ms\n\
+             1:25: health.rise: is 0, must be at least 1\n\
+             1:34: health.down_after: is 2h, must be at most 1h",
         );
-        assert_eq!(errors("health: { rise: 101 }"), "1:11: health.rise: (101) must be at most 100");
+        assert_eq!(
+            errors("health: { rise: 101 }"),
+            "1:11: health.rise: is 101, must be at most 100"
+        );
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(super) fn memory(text: &str) -> Result<usize, String> {
 
 /// A whole number.
 pub(super) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
-    let wrong = || format!("`{text}` is not a whole number");
+    let wrong = || format!("`{text}` is not a whole number of at least 0");
     let number: u64 = text.parse().map_err(|_| wrong())?;
     T::try_from(number).map_err(|_| format!("`{text}` is too large"))
 }
@@ -82,7 +82,9 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
         return Ok(*value);
     }
     let names: Vec<_> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
-    Err(format!("`{text}` is none of {}", names.join(", ")))
+    let only = if names.len() == 1 { ", the only choice" } else { "" };
+    let choices = if names.len() == 1 { "" } else { "one of " };
+    Err(format!("`{}` is not {choices}{}{only}", text.escape_debug(), names.join(", ")))
 }
 
 /// A name for people: it ends up in logs, metrics and commands, so no surprises.

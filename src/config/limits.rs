@@ -25,8 +25,8 @@ fn within<T: Copy + PartialOrd>(
     show: fn(T) -> String,
 ) {
     if it < min {
-        problems.push(key, format!("({}) must be at least {}", show(it), show(min)));
+        problems.push(key, format!("is {}, must be at least {}", show(it), show(min)));
     } else if it > max {
-        problems.push(key, format!("({}) must be at most {}", show(it), show(max)));
+        problems.push(key, format!("is {}, must be at most {}", show(it), show(max)));
     }
 }

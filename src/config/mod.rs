@@ -53,7 +53,7 @@ pub use self::{
     listen::Listen,
     log::{Log, LogFormat, LogLevel},
     problems::{Mark, Problem, Problems},
-    sessions::{Allow, Dangerous, Sessions, UncertainWrites, Upstream},
+    sessions::{Allowed, Sessions, Upstream},
 };
 
 use self::{listen::Http, problems::Findings, secret::Secrets, section::Section};
@@ -129,13 +129,13 @@ impl Config {
 
     fn read(text: &str, secrets: Secrets) -> Result<Self, Problems> {
         let mut findings = Findings::default();
-        let root = match yaml::parse(text, &mut findings) {
-            Ok(root) => root,
-            Err(stop) => return Err(findings.stop(stop)),
-        };
-        let config =
-            Section::root(&root, &mut findings, |section| Self::sections(section, secrets));
-        Ok(Self { warnings: findings.finish()?, ..config })
+        let read = yaml::parse(text, &mut findings).and_then(|root| {
+            Section::root(&root, &mut findings, |section| Self::sections(section, secrets))
+        });
+        match read {
+            Ok(config) => Ok(Self { warnings: findings.finish()?, ..config }),
+            Err(last) => Err(findings.stop(last)),
+        }
     }
 
     fn sections(root: &mut Section<'_>, secrets: Secrets) -> Self {

@@ -77,6 +77,8 @@ impl Problems {
 pub(super) struct Findings {
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// Keys whose value is a stand-in, because what the file says is wrong by itself.
+    wrong: Vec<String>,
     /// Where each key path of the file stands.
     places: BTreeMap<String, Mark>,
     /// Keys that nobody asked for, with their section; named at the end, when all keys are known.
@@ -94,15 +96,16 @@ impl Findings {
     /// Like `push`, at a place that is not the key's.
     pub(super) fn push_at(&mut self, at: Mark, key: &str, text: impl Into<String>) {
         self.errors.push(Problem::new(at, key, text));
+        self.wrong.push(key.to_owned());
     }
 
     /// Says that `key` and `other` do not fit together.
     ///
-    /// Says nothing if one of them has a problem of its own: then its value is a stand-in, and
-    /// a rule about it would send the reader the wrong way.
+    /// Says nothing if one of them is wrong by itself: then its value is a stand-in, and a rule
+    /// about it would send the reader the wrong way.
     pub(super) fn push_rule(&mut self, key: &str, other: &str, text: impl Into<String>) {
         if !self.concerns(key) && !self.concerns(other) {
-            self.push(key, text);
+            self.errors.push(Problem::new(self.nearest(key), key, text));
         }
     }
 
@@ -114,10 +117,10 @@ impl Findings {
         }
     }
 
-    /// Whether something is wrong with `key` or below it.
+    /// Whether something is wrong by itself with `key` or below it.
     pub(super) fn concerns(&self, key: &str) -> bool {
-        self.errors.iter().any(|it| {
-            it.key.strip_prefix(key).is_some_and(|rest| {
+        self.wrong.iter().any(|it| {
+            it.strip_prefix(key).is_some_and(|rest| {
                 rest.is_empty() || rest.starts_with('.') || rest.starts_with('[')
             })
         })
@@ -163,6 +166,12 @@ impl Findings {
         errors.sort_by_key(Problem::at);
         warnings.sort_by_key(Problem::at);
         if errors.is_empty() { Ok(warnings) } else { Err(Problems(errors)) }
+    }
+
+    /// Every place, in the order of the paths.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> impl Iterator<Item = (&str, Mark)> {
+        self.places.iter().map(|(path, at)| (path.as_str(), *at))
     }
 
     /// Every key path that was asked for, without list positions.

@@ -3,10 +3,10 @@
 //! A section asks for each key that it knows; what nobody asked for is an unknown key. A
 //! value that cannot be read is a problem and is replaced by its default, so that everything
 //! after it is still read and checked. Nothing that was read is worth anything unless
-//! [`Problems`] is empty at the end.
+//! [`Findings`] is empty at the end.
 
 use super::{
-    problems::Findings,
+    problems::{Findings, Mark, Problem},
     yaml::{self, Node},
 };
 
@@ -14,6 +14,8 @@ use super::{
 pub(super) struct Section<'a> {
     path: String,
     entries: &'a [(String, Node)],
+    /// Whether the file has a mapping here, or nothing; else no key is said to be missing.
+    readable: bool,
     asked: Vec<&'static str>,
     problems: &'a mut Findings,
 }
@@ -23,12 +25,21 @@ pub(super) type Read<T> = fn(&str) -> Result<T, String>;
 
 impl<'a> Section<'a> {
     /// Reads the whole file.
+    ///
+    /// # Errors
+    ///
+    /// If it has no keys at all, but something else.
     pub(super) fn root<T>(
         node: &Node,
         problems: &mut Findings,
         read: impl FnOnce(&mut Section<'_>) -> T,
-    ) -> T {
-        Section::of(String::new(), node, problems, read)
+    ) -> Result<T, Problem> {
+        if matches!(node, Node::Map(_) | Node::Nothing) {
+            Ok(Section::of(String::new(), node, problems, read))
+        } else {
+            let text = format!("must have keys, such as `group:`, not be {}", kind(node));
+            Err(Problem::new(Mark { line: 1, column: 1 }, "", text))
+        }
     }
 
     fn of<T>(
@@ -37,18 +48,15 @@ impl<'a> Section<'a> {
         problems: &mut Findings,
         read: impl FnOnce(&mut Section<'_>) -> T,
     ) -> T {
-        let entries = match node {
-            Node::Map(entries) => entries.as_slice(),
+        let (entries, readable) = match node {
+            Node::Map(entries) => (entries.as_slice(), true),
             // A section whose keys are all commented out has its defaults.
-            Node::Nothing => &[],
-            Node::Scalar(_) | Node::List(_) => {
-                problems.push(&path, format!("must be a mapping of keys, not {}", kind(node)));
-                &[]
-            }
+            Node::Nothing => (&[][..], true),
+            Node::Scalar(_) | Node::List(_) => (&[][..], false),
         };
-        let mut section = Section { path, entries, asked: Vec::new(), problems };
+        let mut section = Section { path, entries, readable, asked: Vec::new(), problems };
         let value = read(&mut section);
-        section.finish();
+        section.finish(kind(node));
         value
     }
 
@@ -97,7 +105,7 @@ impl<'a> Section<'a> {
 
     /// The value of `key`; that it is missing is a problem.
     pub(super) fn must<T>(&mut self, key: &'static str, read: Read<T>) -> Option<T> {
-        if !self.has(key) {
+        if self.readable && !self.has(key) {
             let path = self.path_of(key);
             self.problems.push(&path, "is missing");
         }
@@ -189,7 +197,12 @@ impl<'a> Section<'a> {
         self.entries.iter().find(|(it, _)| it == key).map(|(_, node)| node)
     }
 
-    fn finish(self) {
+    fn finish(self, kind: &str) {
+        if !self.readable {
+            let keys: Vec<_> = self.asked.iter().map(|it| format!("`{it}`")).collect();
+            let keys = keys.join(", ");
+            self.problems.push(&self.path, format!("must have keys ({keys}), not be {kind}"));
+        }
         for (key, _) in self.entries {
             if !self.asked.contains(&key.as_str()) {
                 self.problems.stray(&self.path, key);

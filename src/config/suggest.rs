@@ -18,9 +18,9 @@ pub(super) fn unknown_key(section: &str, key: &str, known: &[String]) -> String 
     let section = &super::problems::without_positions(section);
     let wanted = key.to_lowercase().replace('-', "_");
     if matches!(&*wanted, "password" | "auth_pass" | "requirepass" | "masterauth" | "token") {
-        return "is not a key: secrets come from a file or the environment, \
-                write `password_file`, `password_env` or `token_file`"
-            .to_owned();
+        let keys =
+            if section == "control" { "`token_file`" } else { "`password_file` or `password_env`" };
+        return format!("is not a key that exists; secrets stay out of this file: write {keys}");
     }
     let mut text = "is not a key that exists".to_owned();
     let here = known.iter().filter(|it| parent(it) == *section);

@@ -36,10 +36,8 @@ pub(super) enum Node {
 /// can be made sense of.
 pub(super) fn parse(text: &str, findings: &mut Findings) -> Result<Node, Problem> {
     let mut builder = Builder { events: Parser::new_from_str(text), findings };
-    builder.document().map_err(|(at, text)| Problem::new(at, "", text))
+    builder.document()
 }
-
-type Stop = (Mark, String);
 
 struct Builder<'a> {
     events: Parser<'a, StrInput<'a>>,
@@ -47,7 +45,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Mark), Stop> {
+    fn next(&mut self) -> Result<(Event<'a>, Mark), Problem> {
         match self.events.next() {
             Some(Ok((event, span))) => Ok((event, mark(&span))),
             Some(Err(error)) => Err(not_yaml(&error)),
@@ -57,7 +55,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The one document of the text.
-    fn document(&mut self) -> Result<Node, Stop> {
+    fn document(&mut self) -> Result<Node, Problem> {
         let mut root = Node::Nothing;
         let mut documents = 0_usize;
         loop {
@@ -68,7 +66,11 @@ impl<'a> Builder<'a> {
                 Event::DocumentStart(_) => {
                     documents = documents.saturating_add(1);
                     if documents > 1 {
-                        return Err((at, "is a second YAML document: only one is read".into()));
+                        return Err(Problem::new(
+                            at,
+                            "",
+                            "has a second document here (`---`): only one is read",
+                        ));
                     }
                 }
                 Event::Alias(_)
@@ -82,37 +84,51 @@ impl<'a> Builder<'a> {
     }
 
     /// The node that begins with `event`.
-    fn node(&mut self, event: Event<'a>, at: Mark, path: &str, depth: usize) -> Result<Node, Stop> {
+    fn node(
+        &mut self,
+        event: Event<'a>,
+        at: Mark,
+        path: &str,
+        depth: usize,
+    ) -> Result<Node, Problem> {
         if depth > DEPTH_MAX {
-            return Err((at, format!("is nested deeper than {DEPTH_MAX} levels")));
+            return Err(Problem::new(
+                at,
+                path,
+                format!("is nested deeper than {DEPTH_MAX} levels"),
+            ));
         }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                refuse_extras(at, anchor, tag.is_some())?;
+                refuse_extras(at, path, anchor, tag.is_some())?;
                 let plain = matches!(style, ScalarStyle::Plain);
                 let nothing = plain && matches!(&*text, "" | "~" | "null");
                 Ok(if nothing { Node::Nothing } else { Node::Scalar(text.into_owned()) })
             }
             Event::SequenceStart(anchor, tag) => {
-                refuse_extras(at, anchor, tag.is_some())?;
+                refuse_extras(at, path, anchor, tag.is_some())?;
                 self.list(path, depth)
             }
             Event::MappingStart(anchor, tag) => {
-                refuse_extras(at, anchor, tag.is_some())?;
+                refuse_extras(at, path, anchor, tag.is_some())?;
                 self.map(path, depth)
             }
-            Event::Alias(_) => Err((at, "is an alias (`*name`): write the value itself".into())),
+            Event::Alias(_) => {
+                Err(Problem::new(at, path, "is an alias (`*name`): write the value itself"))
+            }
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
             | Event::DocumentStart(_)
             | Event::DocumentEnd
             | Event::SequenceEnd
-            | Event::MappingEnd => Err((at, "is not complete: a value is missing".into())),
+            | Event::MappingEnd => {
+                Err(Problem::new(at, path, "is not complete: a value is missing"))
+            }
         }
     }
 
-    fn list(&mut self, path: &str, depth: usize) -> Result<Node, Stop> {
+    fn list(&mut self, path: &str, depth: usize) -> Result<Node, Problem> {
         let mut items = Vec::new();
         loop {
             let (event, at) = self.next()?;
@@ -125,14 +141,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn map(&mut self, path: &str, depth: usize) -> Result<Node, Stop> {
+    fn map(&mut self, path: &str, depth: usize) -> Result<Node, Problem> {
         let mut entries: Vec<(String, Node)> = Vec::new();
         loop {
             let (event, at) = self.next()?;
             let key = match event {
                 Event::MappingEnd => return Ok(Node::Map(entries)),
                 Event::Scalar(key, _, anchor, tag) => {
-                    refuse_extras(at, anchor, tag.is_some())?;
+                    refuse_extras(at, path, anchor, tag.is_some())?;
                     key.into_owned()
                 }
                 Event::Nothing
@@ -144,14 +160,18 @@ impl<'a> Builder<'a> {
                 | Event::SequenceStart(..)
                 | Event::SequenceEnd
                 | Event::MappingStart(..) => {
-                    return Err((at, "is no key: a key is a single word".into()));
+                    return Err(Problem::new(at, path, "has a key here that is not a single word"));
                 }
             };
             let path = join(path, &key);
             let first = self.findings.placed(&path);
             if let Some(first) = first {
                 let line = first.line;
-                self.findings.push_at(at, &path, format!("is already set in line {line}"));
+                self.findings.push_at(
+                    at,
+                    &path,
+                    format!("is set a second time, first in line {line}"),
+                );
             } else {
                 self.findings.place(&path, at);
             }
@@ -172,22 +192,84 @@ pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-fn refuse_extras(at: Mark, anchor: usize, tagged: bool) -> Result<(), Stop> {
+fn refuse_extras(at: Mark, path: &str, anchor: usize, tagged: bool) -> Result<(), Problem> {
     if anchor != 0 {
-        return Err((at, "is an anchor (`&name`): write the value where it is used".into()));
+        let text = "has an anchor (`&name`): write the value wherever it is used";
+        return Err(Problem::new(at, path, text));
     }
     if tagged {
-        return Err((at, "has a tag (`!name`): write the plain value".into()));
+        return Err(Problem::new(at, path, "has a tag (`!name`): write the plain value"));
     }
     Ok(())
 }
 
-fn not_yaml(error: &ScanError) -> Stop {
+fn not_yaml(error: &ScanError) -> Problem {
+    // The parser says which rule was broken; what usually broke it is added for the commonest.
+    let info = error.info();
+    let hint = if info.contains("tab") {
+        " (indent with spaces)"
+    } else if info.contains("flow") {
+        " (is a `[` or `{` above it not closed?)"
+    } else if info.contains("mapping values") || info.contains("simple key") {
+        " (is this line, or the one above it, indented as it should be?)"
+    } else {
+        ""
+    };
     let at = error.marker();
     let mark = Mark { line: at.line().max(1), column: at.col().saturating_add(1) };
-    (mark, format!("is not YAML: {}", error.info()))
+    Problem::new(mark, "", format!("is not YAML: {info}{hint}"))
 }
 
 fn mark(span: &Span) -> Mark {
     Mark { line: span.start.line(), column: span.start.col().saturating_add(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where each key of `text` stands, as `path@line:column`.
+    fn places(text: &str) -> String {
+        let mut findings = Findings::default();
+        parse(text, &mut findings).unwrap();
+        findings.places().map(|(path, at)| format!("{path}@{at}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn every_key_knows_its_place_in_both_styles() {
+        for (text, expected) in [
+            ("a: 1\nb:\n  c: 2\n", "a@1:1 b@2:1 b.c@3:3"),
+            ("a: { b: 1, c: { d: 2 } }", "a@1:1 a.b@1:6 a.c@1:12 a.c.d@1:17"),
+            ("# x\n\na: {\n  b: 1,\n  c: 2 }", "a@3:1 a.b@4:3 a.c@5:3"),
+            (
+                "a:\n  - b: 1\n    c: 2\n  - d: 3",
+                "a@1:1 a[0]@2:5 a[0].b@2:5 a[0].c@3:5 a[1]@4:5 a[1].d@4:5",
+            ),
+            ("a: [{ b: 1 }, 2]", "a@1:1 a[0]@1:5 a[0].b@1:7 a[1]@1:15"),
+            ("a: 'ü', ü\n", ""),
+            ("'a': 1\r\n\"b\": |\r\n  x: 1\r\nc: 2\r\n", "a@1:1 b@2:1 c@4:1"),
+            ("{ ä: 1, b: 2 }", "b@1:9 ä@1:3"),
+            ("\u{feff}a: 1", "a@1:1"),
+            ("---\na: 1\n...\n", "a@2:1"),
+        ] {
+            if expected.is_empty() {
+                parse(text, &mut Findings::default()).unwrap_err();
+            } else {
+                assert_eq!(places(text), expected, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_left_as_they_are() {
+        let read = |text| parse(text, &mut Findings::default()).unwrap();
+        for (text, expected) in
+            [("a: off", "off"), ("a: 007", "007"), ("a: 'null'", "null"), ("a: ' x '", " x ")]
+        {
+            let Node::Map(entries) = read(text) else { panic!("{text}") };
+            let [(_, Node::Scalar(value))] = entries.as_slice() else { panic!("{text}") };
+            assert_eq!(value, expected);
+        }
+        assert!(matches!(read("# nothing\n"), Node::Nothing));
+    }
 }

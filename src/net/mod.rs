@@ -1,10 +1,11 @@
-//! The only place that opens a socket towards a node, or one that waits for clients.
+//! The only place that opens a socket: towards a node, or one that waits for clients.
 //!
 //! * [`dial`]: one connection, under a deadline, with the socket options that let a dead
 //!   peer be noticed.
 //! * [`resolve`]: a host name to addresses, off the loop and under a deadline.
 //! * [`call`]: one request, one reply, one deadline; what the control plane speaks.
-//! * [`listen`]: sockets that wait for clients.
+//! * [`listen`]: sockets that wait for peers.
+//! * [`Stream`]: a peer's connection, TCP or Unix.
 //!
 //! Deliberately absent: pools, retries and policy. Whoever dials decides what a failure
 //! means.
@@ -13,6 +14,8 @@ pub mod call;
 mod dial;
 pub mod listen;
 mod resolve;
+mod stream;
 
 pub use dial::{DialError, dial};
 pub use resolve::{ResolveError, resolve};
+pub use stream::{Detached, Stream};

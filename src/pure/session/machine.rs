@@ -5,7 +5,7 @@ use super::log::Log;
 use super::recover::{Item, Recovery};
 use super::restore::Restoring;
 use super::state::State;
-use super::{Expect, World, texts};
+use super::{Expect, Held, World, texts};
 use crate::pure::resp::{reply, request};
 use crate::pure::time::Time;
 use crate::pure::topology::Epoch;
@@ -102,6 +102,10 @@ pub struct Session {
     eof: bool,
     /// What this session has of the worker's budget.
     charged: usize,
+    /// What this session has of the worker's held commands.
+    held: Held,
+    /// What this session has of the worker's requests in flight.
+    in_flight: usize,
 }
 
 impl Session {
@@ -131,6 +135,8 @@ impl Session {
             end: None,
             eof: false,
             charged: 0,
+            held: Held::default(),
+            in_flight: 0,
         }
     }
 
@@ -291,6 +297,11 @@ impl Session {
     pub fn close(&mut self, world: &mut World) {
         world.budget.used = world.budget.used.saturating_sub(self.charged);
         self.charged = 0;
+        world.held.commands = world.held.commands.saturating_sub(self.held.commands);
+        world.held.bytes = world.held.bytes.saturating_sub(self.held.bytes);
+        self.held = Held::default();
+        world.in_flight = world.in_flight.saturating_sub(self.in_flight);
+        self.in_flight = 0;
         self.identity.forget(world);
     }
 
@@ -349,13 +360,29 @@ impl Session {
         if self.log.is_empty() && self.replay.is_empty() {
             self.refusing = false;
         }
+        let waiting = self.log.count() + self.replay.len();
         if self.can_send(world) {
-            if self.stuck_since.take().is_some() {
-                world.tally.released += self.log.count() as u64;
+            if let Some(since) = self.stuck_since.take()
+                && self.held.commands > 0
+            {
+                world.tally.released += waiting as u64;
+                world.hold_ended.push(now.since(since));
             }
         } else if self.stuck_since.is_none() {
             self.stuck_since = Some(now);
         }
+        let held = if self.can_send(world) || waiting == 0 {
+            Held::default()
+        } else {
+            Held { commands: waiting, bytes: self.log.bytes() }
+        };
+        world.held.commands =
+            (world.held.commands + held.commands).saturating_sub(self.held.commands);
+        world.held.bytes = (world.held.bytes + held.bytes).saturating_sub(self.held.bytes);
+        self.held = held;
+        let in_flight = if self.can_send(world) { waiting } else { 0 };
+        world.in_flight = (world.in_flight + in_flight).saturating_sub(self.in_flight);
+        self.in_flight = in_flight;
         if self.eof && (!self.is_busy() || !self.can_finish(world)) {
             self.end.get_or_insert(End::Client);
         }
@@ -371,6 +398,12 @@ impl Session {
         });
         let replay: usize = self.replay.iter().map(Item::bytes).sum();
         self.log.bytes() + self.inbox.len() + replay + transaction
+    }
+
+    /// The client is gone: nothing can be delivered any more.
+    pub fn abandon(&mut self) {
+        self.out.clear();
+        self.end = Some(End::Client);
     }
 
     /// The protocol cannot go on. `reply` is the last word.

@@ -49,7 +49,7 @@ pub use crate::pure::resp::write::Proto;
 pub use machine::{End, Session};
 pub use proof::Proof;
 pub use tally::Tally;
-pub use world::{Budget, Limits, Policy, UncertainWrites, World};
+pub use world::{Budget, Held, Limits, Policy, UncertainWrites, World};
 
 use blocking::Blocking;
 use state::Change;

@@ -57,6 +57,15 @@ pub struct Budget {
     pub max: usize,
 }
 
+/// Commands that wait, and their bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Held {
+    /// How many.
+    pub commands: usize,
+    /// How many bytes.
+    pub bytes: usize,
+}
+
 /// Shared by the sessions of one worker.
 #[derive(Debug)]
 pub struct World {
@@ -72,6 +81,12 @@ pub struct World {
     pub budget: Budget,
     /// Counts, taken by the shell.
     pub tally: Tally,
+    /// Requests that are on their way to the node or back.
+    pub in_flight: usize,
+    /// Commands that wait for a primary at this moment.
+    pub held: Held,
+    /// How long those waited that went on or were answered since this was last taken.
+    pub hold_ended: Vec<Duration>,
     pub(super) scripts: Scripts,
     pub(super) directory: Directory,
     /// The first epoch that was ever open: cursors given out in it carry no tag.
@@ -88,6 +103,9 @@ impl World {
             limits,
             budget: Budget { used: 0, max: budget_max },
             tally: Tally::default(),
+            in_flight: 0,
+            held: Held::default(),
+            hold_ended: Vec::new(),
             scripts: Scripts::default(),
             directory: Directory::default(),
             first_epoch: None,

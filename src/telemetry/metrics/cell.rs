@@ -67,6 +67,11 @@ impl<L: Label> CounterBy<L> {
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
+    /// Makes it `value`.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     /// One more.
     pub fn inc(&self) {
         self.add(1);

@@ -1,0 +1,95 @@
+//! A peer's connection, over TCP or a Unix socket: read and written the same way.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connection of either kind.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+/// A connection that belongs to no runtime: how it moves from one thread to another.
+#[derive(Debug)]
+pub enum Detached {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Stream {
+    /// Takes the connection off its runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime does not let go of it.
+    pub fn detach(self) -> io::Result<Detached> {
+        Ok(match self {
+            Self::Tcp(it) => Detached::Tcp(it.into_std()?),
+            Self::Unix(it) => Detached::Unix(it.into_std()?),
+        })
+    }
+
+    /// Puts a connection on the runtime of this thread.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime cannot take it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
+    pub fn attach(detached: Detached) -> io::Result<Self> {
+        Ok(match detached {
+            Detached::Tcp(it) => Self::Tcp(TcpStream::from_std(it)?),
+            Detached::Unix(it) => Self::Unix(UnixStream::from_std(it)?),
+        })
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(it) => Pin::new(it).poll_read(cx, buf),
+            Self::Unix(it) => Pin::new(it).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(it) => Pin::new(it).poll_write(cx, buf),
+            Self::Unix(it) => Pin::new(it).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(it) => Pin::new(it).poll_flush(cx),
+            Self::Unix(it) => Pin::new(it).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(it) => Pin::new(it).poll_shutdown(cx),
+            Self::Unix(it) => Pin::new(it).poll_shutdown(cx),
+        }
+    }
+}

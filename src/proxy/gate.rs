@@ -1,0 +1,123 @@
+//! What all sessions of one worker share: the world of the session machines, the clock of the
+//! turn, and who must be woken when the route changes.
+
+use crate::pure::session::{Tally, World};
+use crate::pure::time::Time;
+use crate::pure::topology::{Route, Signal, SignalKind};
+use crate::telemetry::metrics::WorkerCells;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Bytes read from a socket at once. What a session keeps is copied out; the buffer is the
+/// worker's, so an idle session has none.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// One worker's shared part. Never borrowed across an `.await`.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) world: RefCell<World>,
+    pub(super) cells: Arc<WorkerCells>,
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    /// How long a connection to a node may take to be made.
+    pub(super) dial_limit: Duration,
+    draining: Cell<bool>,
+    wakers: RefCell<BTreeMap<u64, Waker>>,
+    signals: mpsc::Sender<Signal>,
+    started: Instant,
+}
+
+impl Gate {
+    pub(super) fn new(
+        world: World,
+        cells: Arc<WorkerCells>,
+        signals: mpsc::Sender<Signal>,
+        dial_limit: Duration,
+    ) -> Self {
+        Self {
+            world: RefCell::new(world),
+            cells,
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            dial_limit,
+            draining: Cell::new(false),
+            wakers: RefCell::default(),
+            signals,
+            started: Instant::now(),
+        }
+    }
+
+    /// The time for the session machines.
+    pub(super) fn now(&self) -> Time {
+        Time::from_start(self.started.elapsed())
+    }
+
+    /// The moment `at` on the runtime's clock.
+    pub(super) fn instant(&self, at: Time) -> tokio::time::Instant {
+        (self.started + at.since_start()).into()
+    }
+
+    /// Takes a new route and wakes every session to see it. When this returns, no session of this
+    /// worker can write to a node of an older epoch: the machines ask for the route's epoch in
+    /// the same turn in which they write.
+    pub(super) fn set_route(&self, route: Route) {
+        self.world.borrow_mut().set_route(route);
+        self.wake_all();
+    }
+
+    /// From now on a session ends as soon as nothing is in flight.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
+        self.wake_all();
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Remembers how to wake session `id`.
+    pub(super) fn register(&self, id: u64, waker: &Waker) {
+        self.wakers.borrow_mut().insert(id, waker.clone());
+    }
+
+    pub(super) fn forget(&self, id: u64) {
+        self.wakers.borrow_mut().remove(&id);
+    }
+
+    fn wake_all(&self) {
+        for waker in self.wakers.borrow().values() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Tells the control plane what was seen of the primary. A hint: when the queue is full, it
+    /// has hints enough.
+    pub(super) fn signal(&self, kind: SignalKind) {
+        let route = self.world.borrow().route;
+        if let Some(primary) = route.primary() {
+            let signal = Signal { epoch: route.epoch, node: primary.node, kind };
+            let _full = self.signals.try_send(signal);
+        }
+    }
+
+    /// Moves what the sessions counted into the metrics.
+    pub(super) fn collect(&self) {
+        let mut world = self.world.borrow_mut();
+        self.cells.in_flight_requests.set(world.in_flight as u64);
+        self.cells.in_flight_bytes.set(world.budget.used as u64);
+        self.cells.hold_commands.set(world.held.commands as u64);
+        self.cells.hold_bytes.set(world.held.bytes as u64);
+        if world.tally == Tally::default() {
+            return;
+        }
+        let tally = std::mem::take(&mut world.tally);
+        let waits = std::mem::take(&mut world.hold_ended);
+        drop(world);
+        for wait in waits {
+            self.cells.hold_seconds.observe(wait);
+        }
+        self.cells.add(&tally);
+    }
+}

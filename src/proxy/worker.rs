@@ -1,0 +1,202 @@
+//! One thread of the data plane: its runtime, its sessions, and its obedience to the route.
+
+use super::gate::Gate;
+use super::session;
+use crate::net::{Detached, Stream};
+use crate::pure::command::Table;
+use crate::pure::session::{Limits, Policy, World};
+use crate::pure::topology::{Route, Signal};
+use crate::telemetry::metrics::WorkerCells;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::LocalSet;
+use tracing::{Instrument, debug, info_span, warn};
+
+/// Clients handed over and not yet taken by a worker.
+const HANDOVER_MAX: usize = 256;
+
+/// What a worker is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The operator's decisions about sessions.
+    pub policy: Policy,
+    /// Bounds of each session.
+    pub limits: Limits,
+    /// This worker's share of `hold.max_bytes`.
+    pub hold_bytes_max: usize,
+    /// How long a connection to a node may take to be made.
+    pub dial_limit: Duration,
+}
+
+/// The channels of one worker to the rest of the process.
+#[derive(Debug)]
+pub struct Ends {
+    /// What to obey.
+    pub route: watch::Receiver<Route>,
+    /// Up to which version it is obeyed.
+    pub confirmed: watch::Sender<u64>,
+    /// What is seen of the primary.
+    pub signals: mpsc::Sender<Signal>,
+    /// The commands that are known.
+    pub table: watch::Receiver<Arc<Table>>,
+    /// True from the moment that the process is to end.
+    pub draining: watch::Receiver<bool>,
+    /// What is counted.
+    pub cells: Arc<WorkerCells>,
+}
+
+/// Sessions that a worker has, or is about to have. Read by anybody.
+#[derive(Debug, Default)]
+pub struct Load {
+    sessions: AtomicUsize,
+    fewer: Notify,
+}
+
+impl Load {
+    /// How many.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Acquire)
+    }
+
+    /// Waits until there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping this.
+    pub async fn drained(&self) {
+        loop {
+            let fewer = self.fewer.notified();
+            if self.sessions() == 0 {
+                return;
+            }
+            fewer.await;
+        }
+    }
+
+    fn one_more(&self) {
+        self.sessions.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn one_less(&self) {
+        self.sessions.fetch_sub(1, Ordering::AcqRel);
+        self.fewer.notify_waiters();
+        self.fewer.notify_one();
+    }
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// How many sessions it has.
+    pub load: Arc<Load>,
+    clients: mpsc::Sender<(u64, Detached)>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Hands a client to this worker; false if it has too many to take.
+    pub(super) fn hand_over(&self, id: u64, client: Detached) -> bool {
+        self.load.one_more();
+        let taken = self.clients.try_send((id, client)).is_ok();
+        if !taken {
+            self.load.one_less();
+        }
+        taken
+    }
+
+    /// Ends the thread, cutting whatever sessions are left.
+    pub fn stop(self) {
+        drop(self.clients);
+        if self.thread.join().is_err() {
+            warn!("A worker had panicked");
+        }
+    }
+}
+
+/// Starts a worker on a thread of its own.
+///
+/// # Errors
+///
+/// If there is no thread to be had.
+pub fn start(index: usize, settings: Settings, ends: Ends) -> io::Result<Worker> {
+    let (sender, clients) = mpsc::channel(HANDOVER_MAX);
+    let load = Arc::new(Load::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let own_load = Arc::clone(&load);
+    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let local = LocalSet::new();
+        local.block_on(&runtime, run(settings, ends, clients, own_load));
+    })?;
+    Ok(Worker { load, clients: sender, thread })
+}
+
+/// Runs until nobody can hand over clients any more; dropping the local set then cuts what is
+/// left.
+async fn run(
+    settings: Settings,
+    ends: Ends,
+    mut clients: mpsc::Receiver<(u64, Detached)>,
+    load: Arc<Load>,
+) {
+    let Settings { policy, limits, hold_bytes_max, dial_limit } = settings;
+    let Ends { mut route, confirmed, signals, mut table, mut draining, cells } = ends;
+    let world = World::new(table.borrow_and_update().clone(), policy, limits, hold_bytes_max);
+    let gate = Rc::new(Gate::new(world, cells, signals, dial_limit));
+    obey(&gate, &mut route, &confirmed);
+    loop {
+        tokio::select! {
+            // The route before clients: a failover must not wait behind a connection storm.
+            biased;
+            Ok(()) = route.changed() => obey(&gate, &mut route, &confirmed),
+            Ok(()) = table.changed() => {
+                gate.world.borrow_mut().table = table.borrow_and_update().clone();
+            }
+            Ok(_) = draining.wait_for(|it| *it), if !gate.is_draining() => gate.drain(),
+            client = clients.recv() => match client {
+                Some((id, client)) => start_session(&gate, &load, id, client),
+                None => return,
+            },
+        }
+    }
+}
+
+fn obey(gate: &Gate, route: &mut watch::Receiver<Route>, confirmed: &watch::Sender<u64>) {
+    let route = *route.borrow_and_update();
+    gate.set_route(route);
+    confirmed.send_replace(route.version);
+}
+
+fn start_session(gate: &Rc<Gate>, load: &Arc<Load>, id: u64, client: Detached) {
+    let leaving = Leaving(Arc::clone(load));
+    let client = match Stream::attach(client) {
+        Ok(client) => client,
+        Err(error) => {
+            debug!(%error, "A client was gone before it was served");
+            return;
+        }
+    };
+    let gate = Rc::clone(gate);
+    // At INFO, so that even a warning inside carries the field when DEBUG is off.
+    let span = info_span!("session", session = id);
+    tokio::task::spawn_local(
+        async move {
+            let _leaving = leaving;
+            session::serve(gate, id, client).await;
+        }
+        .instrument(span),
+    );
+}
+
+/// Counts a session out, however it ends.
+struct Leaving(Arc<Load>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.one_less();
+    }
+}
