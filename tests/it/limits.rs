@@ -48,6 +48,8 @@ fn commands_that_turn_the_group_against_itself_are_refused(kind: Kind) {
     assert_eq!(client.read(), "+QUEUED");
     assert!(client.read().to_string().contains("sessions.allow"));
     assert_eq!(client.call(&["DISCARD"]), "+OK");
+    let counted = proxy.metric("segue_commands_refused_total{reason=\"policy\"}");
+    assert_eq!(counted as usize, refused.len() + 2);
 }
 
 /// Goal: an operator can allow each of them.
@@ -73,7 +75,7 @@ fn one_session_too_many_gets_the_servers_words(kind: Kind) {
     let proxy = Proxy::over(&[&node]).with(|it| it["sessions"] = json!({ "max": 3 })).start();
     proxy.wait_ready();
     // `start` has made a connection of its own; wait until it is gone.
-    let sessions = || proxy.metric("segue_sessions") as usize;
+    let sessions = || proxy.metric("segue_sessions_open") as usize;
     crate::harness::eventually("nobody is there", || (sessions() == 0).then_some(()));
     let mut all: Vec<_> = (0..3).map(|_| proxy.client()).collect();
     for client in &mut all {
@@ -83,6 +85,7 @@ fn one_session_too_many_gets_the_servers_words(kind: Kind) {
     // A client that sends at once hears it too.
     let _ = refused.try_send(&encode(&["PING"]));
     assert_eq!(refused.read_to_end(), b"-ERR max number of clients reached\r\n");
+    assert!(proxy.metric("segue_sessions_rejected_total{reason=\"max\"}") >= 1.0);
     for client in &mut all {
         assert_eq!(client.call(&["PING"]), "+PONG");
     }

@@ -43,6 +43,8 @@ fn without_any_node_commands_are_held_then_refused_then_served(kind: Kind) {
     assert_eq!(client.call(&["INCR", "n"]), REFUSED);
     assert!(sent.elapsed() >= HOLD);
     assert!(proxy.status()["reason"].is_string(), "it says why");
+    let counted = proxy.metric("segue_commands_refused_total{reason=\"timeout\"}");
+    assert_eq!(counted as usize, 4);
 
     group.primary.restart();
     proxy.wait_ready();

@@ -144,11 +144,7 @@ fn limits_before_authentication_are_the_servers(kind: Kind) {
     let mut node = Server::reserve(kind, &["--requirepass", "secret"]);
     node.log_in_with("secret");
     node.start();
-    let proxy = Proxy::over(&[&node])
-        .with(|it| {
-            it["group"]["credentials"] = serde_json::json!({ "password": "secret" });
-        })
-        .start();
+    let proxy = Proxy::over(&[&node]).with_password("secret").start();
     proxy.wait_ready();
     for input in [b"*11\r\n".to_vec(), b"*1\r\n$16385\r\n".to_vec()] {
         check_alike(&node, &proxy, &input, false);

@@ -176,6 +176,24 @@ fn an_empty_restart_is_death_and_the_data_is_saved() {
 }
 
 #[test]
+fn with_nobody_left_to_save_the_empty_primary_serves_in_the_end() {
+    let mut world = steady();
+    world.fault(Fault::Cut(0));
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+    world.fault(Fault::Kill(1));
+    world.fault(Fault::Kill(2));
+    world.run(50);
+    world.fault(Fault::Heal(0));
+    world.run(5_000);
+    assert_noted(&world, |it| matches!(it, Note::Amnesia { .. }));
+    assert_eq!(world.route.gate, Gate::Held);
+    world.run(10_000);
+    assert_noted(&world, |it| matches!(it, Note::Forgiven { .. }));
+    assert_eq!(serving(&world), Some(0));
+}
+
+#[test]
 fn a_restart_with_its_data_is_no_failover() {
     let mut world = steady();
     world.fault(Fault::Kill(0));
@@ -248,6 +266,25 @@ fn somebody_elses_promotion_is_followed() {
     assert!(world.promoted.is_empty());
     world.run(500);
     assert_eq!(world.nodes[2].follows, Some(1));
+}
+
+#[test]
+fn a_primary_that_restarts_as_a_replica_of_its_replica_is_replaced() {
+    let mut world = steady();
+    world.fault(Fault::Kill(0));
+    world.run(600);
+    let second = usize::from(serving(&world).expect("failed over"));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.run(3_000);
+    assert_eq!(world.nodes[0].follows, Some(second));
+    // Its configuration still says what it was at first.
+    world.fault(Fault::Kill(second));
+    world.nodes[second].follows = Some(0);
+    world.fault(Fault::Restart { node: second, keeps_keys: false, alone: false });
+    world.run(2_000);
+    assert!(serving(&world).is_some_and(|it| usize::from(it) != second), "{:?}", world.route);
+    world.run(3_000);
+    assert!(world.nodes[second].keys > 100);
 }
 
 #[test]

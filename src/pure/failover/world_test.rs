@@ -276,8 +276,13 @@ impl World {
                 assert_eq!(first, node, "one epoch, two candidates");
                 self.promoted.push((epoch, node));
                 let chosen = &self.nodes[usize::from(node.0)];
-                let others = self.nodes.iter().any(|it| it.life == Life::Running && it.keys > 0);
-                assert!(chosen.keys > 0 || !others, "an empty node was promoted over data");
+                let is_better = |it: &Node| {
+                    it.life == Life::Running
+                        && !it.is_cut
+                        && it.replid == chosen.replid
+                        && it.offset > chosen.offset + 200
+                };
+                assert!(!self.nodes.iter().any(is_better), "a better one was passed over");
             }
             Order::Follow { node, primary, .. } => {
                 assert_ne!(node, primary);
@@ -376,7 +381,8 @@ impl World {
             node.sync_until = None;
             return;
         }
-        if from.life == Life::Hung {
+        // A replica that is not in step itself answers `-NOMASTERLINK`.
+        if from.life == Life::Hung || (from.follows.is_some() && !from.link_up) {
             return;
         }
         let is_same = node.replid == from.replid && node.offset <= from.offset;
@@ -434,9 +440,19 @@ impl World {
         match order {
             Order::Promote { node, .. } => self.promote_by_hand(usize::from(node.0)),
             Order::Follow { node, primary, .. } => {
-                let node = &mut self.nodes[usize::from(node.0)];
-                node.follows = Some(usize::from(primary.0));
-                node.sync_until = None;
+                let (n, primary) = (usize::from(node.0), usize::from(primary.0));
+                if self.nodes[n].follows == Some(primary) {
+                    return;
+                }
+                // A server that is demoted drops its own replicas first.
+                for follower in self.nodes.iter_mut().filter(|it| it.follows == Some(n)) {
+                    follower.link_up = false;
+                    follower.link_down_from = Some(self.now);
+                }
+                let node = &mut self.nodes[n];
+                node.follows = Some(primary);
+                (node.sync_until, node.link_up, node.link_down_from) =
+                    (None, false, Some(self.now));
             }
         }
     }

@@ -19,6 +19,9 @@ use tempfile::TempDir;
 /// Names of nodes, in the order in which a test lists them.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
+/// Lines of its log that a failed test shows.
+const LOG_LINES: usize = 100;
+
 /// What every failover says at WARN.
 const FAILOVER_WARNINGS: [&str; 1] = ["TO BE FILLED"];
 
@@ -61,6 +64,13 @@ impl Setup {
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Json)) -> Self {
         change(&mut self.config);
         self
+    }
+
+    /// Gives Segue itself the password of `default` on the nodes.
+    pub(crate) fn with_password(self, password: &str) -> Self {
+        let path = self.dir.path().join("password");
+        fs::write(&path, password).expect("the directory is ours");
+        self.with(|it| it["group"]["credentials"] = json!({ "password_file": path }))
     }
 
     /// Starts Segue and waits until it accepts clients; a primary need not be known yet.
@@ -243,7 +253,9 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- segue ---\n{}", self.log());
+            let log = self.log.lock().unwrap();
+            let tail = log[log.len().saturating_sub(LOG_LINES)..].join("\n");
+            eprintln!("--- segue ---\n{tail}");
             return;
         }
         let unannounced = self.unannounced();
