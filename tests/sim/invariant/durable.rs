@@ -5,6 +5,7 @@
 //! replica to ask. Several proxies without a coordinator promise less, and are not held to it.
 
 use crate::client::Outcome;
+use crate::data::Write;
 use crate::sim::Sim;
 
 impl Sim {
@@ -25,6 +26,17 @@ impl Sim {
             });
         } else {
             self.checker.lost.extend(missing);
+        }
+    }
+
+    /// An acknowledgement was under way when the process that gave it died, and another one
+    /// serves in its place: lost like those before it.
+    pub(super) fn note_late_ack(&mut self, write: Write) {
+        let Some(node) = self.checker.eyes[0].serving else { return };
+        let Some(process) = &self.nodes[node].process else { return };
+        let by = self.checker.executed_by.get(&write).copied();
+        if by != Some(process.run) && !self.data.contains(process.point(), write) {
+            self.checker.lost.insert(write);
         }
     }
 
