@@ -241,7 +241,8 @@ impl Brain {
             }
             return;
         }
-        // Nothing was done to anybody yet, so the primary may still come back.
+        // Nothing was done to anybody yet, so the primary may still come back; with its data.
+        self.recollect(now);
         if goal == Goal::Promote && self.is_well() {
             return self.release(now);
         }

@@ -91,7 +91,7 @@ impl Brain {
     /// With a snapshot that carries the replication id, offsets tell exactly what it lacks.
     /// With an append-only file the id is new; then keys are counted: those without a time to
     /// live, and all of them against half (keys may have expired while it was down).
-    fn recollect(&mut self, now: Time) {
+    pub(super) fn recollect(&mut self, now: Time) {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let Some(report) = primary.report() else { return };
