@@ -124,6 +124,11 @@ impl Brain {
 
     /// Whether `replica` holds data that the restarted `primary` lacks.
     fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
+        // Servers say 0 or 1 once a full copy has begun: the data is still there, its place in
+        // the history is forgotten. Then keys are all there is to go by.
+        if replica.offset <= 1 {
+            return primary.lasting_keys() < replica.lasting_keys();
+        }
         match self.lineage.kinship(replica, primary) {
             Kinship::Same => replica.offset > primary.offset,
             // The primary continues from a snapshot of the history that the replica has.
