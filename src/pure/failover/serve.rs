@@ -220,7 +220,8 @@ impl Brain {
             self.nodes().filter(|(node, _)| *node != serving.node).filter_map(|(node, member)| {
                 let report = member.report_since(fresh)?;
                 let is_promoted = report.is_primary() && member.replica_run == Some(report.run_id);
-                is_promoted.then_some((node, report))
+                // Our own order to demote it may still be on its way to it.
+                (is_promoted && member.pending.is_none()).then_some((node, report))
             });
         let promoted =
             claims.filter(|(_, report)| self.outranks(report, &serving.anchor)).max_by_key(
