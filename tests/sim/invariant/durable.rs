@@ -6,6 +6,7 @@
 
 use crate::client::Outcome;
 use crate::data::Write;
+use crate::node::report::run_id;
 use crate::sim::Sim;
 
 impl Sim {
@@ -17,6 +18,11 @@ impl Sim {
         let eyes = &self.checker.eyes[p];
         let run = eyes.known[node].report.as_ref().map(|it| it.run_id);
         let is_same = eyes.serving == Some(node) && eyes.served.as_ref().map(|it| it.run_id) == run;
+        // An answer may be under way while its process dies; the next one tells.
+        let in_truth = self.nodes[node].process.as_ref().map(|it| run_id(it.run));
+        if in_truth != run {
+            return;
+        }
         // Who begins to serve decides what is left; the other checks say whether it may.
         let missing = self.missing(node);
         if is_same && !self.checker.meddled {
