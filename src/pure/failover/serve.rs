@@ -218,7 +218,7 @@ impl Brain {
         let fresh = self.fresh_from(now);
         let claims =
             self.nodes().filter(|(node, _)| *node != serving.node).filter_map(|(node, member)| {
-                let report = member.report_since(fresh)?;
+                let report = member.report_since(fresh.max(member.answered_at))?;
                 let is_promoted = report.is_primary() && member.replica_run == Some(report.run_id);
                 // Our own order to demote it may still be on its way to it.
                 (is_promoted && member.pending.is_none()).then_some((node, report))
