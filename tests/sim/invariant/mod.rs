@@ -7,6 +7,7 @@
 mod amnesia;
 mod barrier;
 mod best;
+mod discovery;
 mod durable;
 mod eligible;
 mod epoch;
@@ -130,7 +131,13 @@ impl Sim {
     }
 
     /// A probe's outcome was delivered; `point` is what the node held in truth.
-    pub(crate) fn check_probed(&mut self, p: usize, probed: &Probed, asked: Us, point: Option<Point>) {
+    pub(crate) fn check_probed(
+        &mut self,
+        p: usize,
+        probed: &Probed,
+        asked: Us,
+        point: Option<Point>,
+    ) {
         let (now, params) = (self.now, self.swarm.params.detect);
         self.checker.eyes[p].see(now, params, probed, asked, point);
     }
@@ -142,6 +149,9 @@ impl Sim {
                 if let Gate::Open(primary) = route.gate {
                     let node = usize::from(primary.node.0);
                     self.check_opened(p, *route, node);
+                    if self.checker.eyes[p].serving.is_none() {
+                        self.check_discovered(p, node);
+                    }
                     if !self.checker.eyes[p].candidates.contains_key(&route.epoch) {
                         self.check_amnesia(p, node);
                     }
