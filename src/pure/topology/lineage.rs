@@ -75,8 +75,7 @@ impl Lineage {
     /// The history of `report`, and what it goes back to, nearest first.
     fn ancestry(&self, report: &Report) -> Vec<ReplId> {
         let mut found = vec![report.replid];
-        let mut next =
-            report.descends.map(|it| it.0).or_else(|| Some(self.step(report.replid)?.0));
+        let mut next = report.descends.map(|it| it.0).or_else(|| Some(self.step(report.replid)?.0));
         // Bounded by the number of steps, so that a cycle in what nodes claim ends too.
         while let Some(history) = next.filter(|_| found.len() <= self.steps.len() + 1) {
             found.push(history);
