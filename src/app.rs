@@ -149,7 +149,8 @@ async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error>
             load.drained().await;
         }
     };
-    let drained = ops::drain::drain(&draining, closed, config.drain().timeout(), &mut signals).await;
+    let drained =
+        ops::drain::drain(&draining, closed, config.drain().timeout(), &mut signals).await;
     stopping.send_replace(true);
     let _late = tokio::time::timeout(OPS_GRACE, ops).await;
     if let Ok(accepting) = Rc::try_unwrap(accepting) {
