@@ -9,7 +9,7 @@
 //! The planes never name each other: what they exchange is made here, and consists of values of
 //! `pure`.
 
-use crate::config::{Config, ControlAddress, ListenAddress};
+use crate::config::{Config, ListenAddress};
 use crate::control;
 use crate::net::listen::{self, ListenError};
 use crate::ops::{self, drain::Drained, signals::Signals};
@@ -112,7 +112,7 @@ async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error>
     let started = Instant::now();
     let mut signals = Signals::listen().map_err(system("listen for signals"))?;
     let sessions_max = sessions_max(config);
-    show_limits(config, &metrics, sessions_max);
+    metrics.limits.show(config, sessions_max as u64);
     // Everything that can be refused is asked for before the first thread starts.
     let sockets = Sockets::bind(config).await?;
 
@@ -184,12 +184,7 @@ impl Sockets {
             });
         }
         let http = config.http().map(listen::tcp).transpose()?;
-        let control = match (config.control().address(), config.control().token()) {
-            (ControlAddress::Unix(path), _) => ops::control::Control::unix(path).await?,
-            (ControlAddress::Tcp(addr), token) => {
-                ops::control::Control::tcp(*addr, token.cloned().unwrap_or_default())?
-            }
-        };
+        let control = ops::control::Control::bind(config.control()).await?;
         Ok(Self { listeners, http, control })
     }
 
@@ -343,14 +338,4 @@ fn sessions_max(config: &Config) -> usize {
     let open_files = ops::limits::raise_open_files();
     let allowed = ops::limits::sessions_allowed(config.sessions().max() as u64, open_files);
     usize::try_from(allowed).unwrap_or(usize::MAX)
-}
-
-fn show_limits(config: &Config, metrics: &Metrics, sessions_max: usize) {
-    let limits = &metrics.limits;
-    let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-    limits.sessions_max.set(gauge(sessions_max));
-    limits.hold_max_bytes.set(gauge(config.hold().max_bytes()));
-    limits.hold_max_seconds.set(config.hold().timeout().as_secs_f64());
-    limits.in_flight_max_bytes.set(gauge(config.sessions().max_in_flight_bytes()));
-    limits.query_buffer_max_bytes.set(gauge(config.sessions().max_query_buffer_bytes()));
 }

@@ -165,7 +165,11 @@ mod tests {
         let config = config("sessions: { allow: [debug, FAILOVER] }");
         for command in Allow::ALL {
             let expected = matches!(command, Allow::Debug | Allow::Failover);
-            assert_eq!(config.sessions().allow().contains(command), expected, "{command:?}");
+            assert_eq!(
+                config.sessions().allow().commands().contains(&command),
+                expected,
+                "{command:?}"
+            );
         }
         assert_eq!(
             errors("sessions:\n  allow: [debug, debug, flushall]"),

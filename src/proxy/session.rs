@@ -7,7 +7,7 @@
 use super::gate::Gate;
 use super::upstream::Upstream;
 use crate::net::Stream;
-use crate::pure::session::{End, Session};
+use crate::pure::session::Session;
 use crate::pure::time::Time;
 use crate::pure::topology::SignalKind;
 use crate::telemetry::metrics::{Closed, Direction};
@@ -267,9 +267,7 @@ impl Driver {
     /// Whether the session is over; then the last words are written first.
     fn over(&mut self, cx: &mut Context<'_>) -> Option<Poll<Closed>> {
         let closed = match self.machine.end() {
-            Some(End::Client) => Closed::Client,
-            Some(End::Protocol) => Closed::ProtocolError,
-            Some(End::ReplyCut | End::Tunnel) => Closed::Unrestorable,
+            Some(end) => Closed::from(end),
             None if self.gate.is_draining() && !self.machine.is_busy() => Closed::Drain,
             None => return None,
         };

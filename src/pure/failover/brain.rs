@@ -136,6 +136,7 @@ pub struct Brain {
     /// Answers to questions asked before this count only if they are good.
     pub(super) awake_from: Time,
     beat_at: Time,
+    stepped_at: Time,
     expected_at: Option<Time>,
     pub(super) actions: Vec<Action>,
 }
@@ -168,6 +169,7 @@ impl Brain {
             opened: BTreeMap::new(),
             awake_from: now,
             beat_at: now,
+            stepped_at: now,
             expected_at: None,
             actions: Vec::new(),
         }
@@ -204,6 +206,7 @@ impl Brain {
         self.tick(now);
         self.decide(now);
         assert!(self.route.epoch >= before.epoch, "the epoch went back");
+        self.stepped_at = now;
         self.beat_at = now + self.params.detect.interval;
         self.expected_at = Some(self.deadline());
         mem::take(&mut self.actions)
@@ -220,7 +223,9 @@ impl Brain {
                 None
             }
         };
-        detectors.chain(doubt).chain(again).fold(self.beat_at, Time::min)
+        // What is due already had its chance in the last step; it must not spin the driver.
+        let due = detectors.chain(doubt).chain(again).filter(|it| *it > self.stepped_at);
+        due.fold(self.beat_at, Time::min)
     }
 
     /// The next event should have come at `expected_at`. If it comes much later, this process
@@ -397,6 +402,9 @@ impl Brain {
     pub(super) fn hold(&mut self, now: Time, primary: NodeId, reason: String) {
         self.phase = Phase::Suspecting;
         self.held_from.get_or_insert(now);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.hold_at = None;
+        }
         self.reason = Some(reason.clone());
         self.publish(self.route.epoch, Gate::Held);
         self.note(Note::Held { primary, reason });

@@ -36,9 +36,6 @@ impl Brain {
                 // Also with an open gate: who sent the signal waits for a newer route.
                 self.open(node, self.route.epoch);
             } else if doubt.hold_at.is_some_and(|it| it <= now) {
-                if let Some(doubt) = &mut self.doubt {
-                    doubt.hold_at = None;
-                }
                 let name = self.name(node);
                 return self.hold(now, node, format!("connections to {name} fail"));
             }

@@ -5,7 +5,7 @@ use super::log::{Entry, Streamed};
 use super::machine::{End, Session, Stream};
 use super::plan::{self, Plan};
 use super::recover::Item;
-use super::{Expect, World, subscription, texts};
+use super::{Expect, World, texts};
 use crate::pure::command::{Class, Effect, Special};
 use crate::pure::resp::request::{self, Head, Scan};
 use crate::pure::time::Time;
@@ -143,9 +143,10 @@ impl Session {
                 return;
             }
         }
-        let Plan { expect, instead } = match class.special {
-            Special::None => Plan::forward(),
-            special => plan::special(self, world, special, frame, at, again.then_some(now)),
+        let Plan { expect, instead } = if class.special == Special::None {
+            Plan::forward()
+        } else {
+            plan::special(self, world, class.special, frame, at, again.then_some(now))
         };
         let request = instead.as_deref().unwrap_or(frame);
         let len = if matches!(expect, Expect::Quit) { 0 } else { request.len() };
@@ -224,13 +225,7 @@ impl Session {
             self.refuse(world, now, class, true);
             return true;
         }
-        let names = request::args(rest).len().saturating_sub(1);
-        let expect = match class.special {
-            Special::Subscribe => Expect::Confirm(subscription::Kind::Channel, Some(names)),
-            Special::Psubscribe => Expect::Confirm(subscription::Kind::Pattern, Some(names)),
-            Special::Ssubscribe => Expect::Confirm(subscription::Kind::Shard, Some(names)),
-            _ => Expect::Forward,
-        };
+        let expect = plan::streamed(class.special, rest);
         let streamed = Some(Streamed::default());
         let entry =
             Entry { len: 0, at: now, effect: class.effect, expect, original: None, streamed };

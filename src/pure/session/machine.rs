@@ -104,6 +104,8 @@ pub struct Session {
     charged: usize,
     /// What this session has of the worker's held commands.
     held: Held,
+    /// What this session has of the worker's requests in flight.
+    in_flight: usize,
 }
 
 impl Session {
@@ -134,6 +136,7 @@ impl Session {
             eof: false,
             charged: 0,
             held: Held::default(),
+            in_flight: 0,
         }
     }
 
@@ -297,6 +300,8 @@ impl Session {
         world.held.commands = world.held.commands.saturating_sub(self.held.commands);
         world.held.bytes = world.held.bytes.saturating_sub(self.held.bytes);
         self.held = Held::default();
+        world.in_flight = world.in_flight.saturating_sub(self.in_flight);
+        self.in_flight = 0;
         self.identity.forget(world);
     }
 
@@ -375,6 +380,9 @@ impl Session {
             (world.held.commands + held.commands).saturating_sub(self.held.commands);
         world.held.bytes = (world.held.bytes + held.bytes).saturating_sub(self.held.bytes);
         self.held = held;
+        let in_flight = if self.can_send(world) { waiting } else { 0 };
+        world.in_flight = (world.in_flight + in_flight).saturating_sub(self.in_flight);
+        self.in_flight = in_flight;
         if self.eof && (!self.is_busy() || !self.can_finish(world)) {
             self.end.get_or_insert(End::Client);
         }

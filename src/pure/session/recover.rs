@@ -83,13 +83,12 @@ impl Recovery {
             (None, Expect::Confirm(_, Some(left))) => unconfirmed(bytes, *left),
             (original, _) => original.unwrap_or(bytes),
         };
-        match plan::classify(table, &request).special {
-            Special::Multi if !self.in_multi => {
-                self.in_multi = true;
-                self.multi_at = Some(self.items.len());
-            }
-            Special::Exec | Special::Discard | Special::Reset => self.in_multi = false,
-            _ => {}
+        let special = plan::classify(table, &request).special;
+        if special == Special::Multi && !self.in_multi {
+            self.in_multi = true;
+            self.multi_at = Some(self.items.len());
+        } else if matches!(special, Special::Exec | Special::Discard | Special::Reset) {
+            self.in_multi = false;
         }
         self.items.push_back(Item::Raw { at: entry.at, request });
     }

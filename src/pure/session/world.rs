@@ -81,6 +81,8 @@ pub struct World {
     pub budget: Budget,
     /// Counts, taken by the shell.
     pub tally: Tally,
+    /// Requests that are on their way to the node or back.
+    pub in_flight: usize,
     /// Commands that wait for a primary at this moment.
     pub held: Held,
     /// How long those waited that went on or were answered since this was last taken.
@@ -101,6 +103,7 @@ impl World {
             limits,
             budget: Budget { used: 0, max: budget_max },
             tally: Tally::default(),
+            in_flight: 0,
             held: Held::default(),
             hold_ended: Vec::new(),
             scripts: Scripts::default(),

@@ -68,8 +68,8 @@ pub struct Gauge(AtomicU64);
 
 impl Gauge {
     /// Makes it `value`.
-    pub fn set(&self, value: usize) {
-        self.0.store(value as u64, Ordering::Relaxed);
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     /// One more.
@@ -90,11 +90,6 @@ impl Gauge {
     /// `amount` less. Going below zero is a bug of the caller; it shows as a negative value.
     pub fn sub(&self, amount: u64) {
         self.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount));
-    }
-
-    /// Exactly `amount`.
-    pub fn set(&self, amount: u64) {
-        self.store(amount);
     }
 
     /// What it stands at.

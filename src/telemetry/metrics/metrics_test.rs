@@ -86,9 +86,11 @@ fn a_scrape_sums_what_the_workers_counted() {
     two.session_closed(Closed::Drain);
     one.bytes.add(Direction::NodeOut, 40);
     two.bytes.add(Direction::NodeOut, 2);
-    one.hold_began(100);
-    two.hold_began(11);
-    one.hold_ended(100, Duration::from_millis(30));
+    one.hold_commands.set(1);
+    one.hold_commands.set(0);
+    two.hold_commands.set(1);
+    two.hold_bytes.set(11);
+    one.hold_seconds.observe(Duration::from_millis(30));
     one.commands_refused.inc(Refused::Full);
 
     let check = |series: &str, expected: f64| {

@@ -9,12 +9,11 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 macro_rules! worker_cells {
     ($($field:ident: $cell:ty = $name:literal, $help:literal;)+) => {
-        /// The cells of one thread of the data plane. That thread alone writes them (see
-        /// [`super::cell`]); any thread may read.
+        /// The cells of one thread of the data plane. That thread alone writes them (a second
+        /// writer would lose counts); any thread may read.
         ///
         /// Aligned so that two workers never share a cache line, nor a pair of lines that
         /// the processor fetches together.
@@ -153,19 +152,6 @@ impl WorkerCells {
         self.tracking_invalidations.add(invalidations);
         self.scans_restarted.add(scans_restarted);
         self.scripts_reloaded.add(scripts_reloaded);
-    }
-
-    /// A command of `bytes` is held from now on.
-    pub fn hold_began(&self, bytes: u64) {
-        self.hold_commands.inc();
-        self.hold_bytes.add(bytes);
-    }
-
-    /// A command of `bytes` is no longer held, whatever became of it.
-    pub fn hold_ended(&self, bytes: u64, held_for: Duration) {
-        self.hold_commands.dec();
-        self.hold_bytes.sub(bytes);
-        self.hold_seconds.observe(held_for);
     }
 }
 
