@@ -23,6 +23,8 @@ const GROWTH_KIB_MAX: u64 = 12 * 1024;
 fn a_64_mib_value_passes_both_ways_in_bounded_memory(kind: Kind) {
     let node = Server::primary(kind);
     let proxy = Proxy::start(&[&node]);
+    // A node that takes so much at once may miss a probe.
+    proxy.announce_failover();
     let mut client = proxy.client();
     assert_eq!(client.call(&["PING"]), "+PONG");
     let before = proxy.peak_kib();
@@ -63,6 +65,7 @@ fn a_long_pipeline_of_large_values_stays_bounded(kind: Kind) {
     const COUNT: usize = 64;
     let node = Server::primary(kind);
     let proxy = Proxy::start(&[&node]);
+    proxy.announce_failover();
     let mut stream = TcpStream::connect(proxy.addr()).expect("segue accepts");
     stream.set_read_timeout(Some(crate::harness::PATIENCE)).expect("a socket");
     let mut writing = stream.try_clone().expect("a socket");

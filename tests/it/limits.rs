@@ -73,9 +73,12 @@ fn one_session_too_many_gets_the_servers_words(kind: Kind) {
     let node = Server::primary(kind);
     let proxy = Proxy::over(&[&node]).with(|it| it["sessions"]["max"] = json!(3)).start();
     proxy.wait_ready();
-    // `start` has made a connection of its own; wait until it is gone.
     let sessions = || proxy.metric("segue_sessions_open") as usize;
-    eventually("nobody is there", || (sessions() == 0).then_some(()));
+    // `start` has made a connection of its own; wait until it has come and gone.
+    eventually("nobody is there", || {
+        let closed = proxy.metric("segue_sessions_closed_total{reason=\"client\"}");
+        (closed >= 1.0 && sessions() == 0).then_some(())
+    });
     let mut all: Vec<_> = (0..3).map(|_| proxy.client()).collect();
     for client in &mut all {
         assert_eq!(client.call(&["PING"]), "+PONG");

@@ -7,6 +7,7 @@ on_both!(
     malformed_frames_are_answered_as_the_server_does,
     well_formed_oddities_are_answered_as_the_server_does,
     limits_before_authentication_are_the_servers,
+    a_zero_byte_where_a_line_is_expected_ends_the_session,
     garbage_harms_nobody,
 );
 
@@ -111,10 +112,6 @@ fn well_formed_oddities_are_answered_as_the_server_does(kind: Kind) {
         b"GET \"k\\\"\r\n".to_vec(),
         b"ECHO ''\r\nECHO \"\"\r\n".to_vec(),
         b"SET inline \"v\"\r\nGET inline\r\nDEL inline\r\n".to_vec(),
-        b"PI\x00NG\r\nPING\r\n".to_vec(),
-        // A zero byte hides the end of a line from Redis.
-        b"*1\r\n\x00\r\n".to_vec(),
-        b"*1\x00\r\n$4\r\nPING\r\n".to_vec(),
         b"NOSUCH one two\r\nGET\r\nGET a b\r\nCLIENT\r\nCLIENT NOSUCH\r\nOBJECT nosuch k\r\n"
             .to_vec(),
         [encode(&[&name, &name, &name]), encode(&["PING"])].concat(),
@@ -129,8 +126,6 @@ fn well_formed_oddities_are_answered_as_the_server_does(kind: Kind) {
         encode(&["HELLO", "x"]),
         [encode(&["SELECT", "99"]), encode(&["SELECT", "x"]), encode(&["PING"])].concat(),
         [encode(&["PING"]), encode(&["QUIT"]), encode(&["PING"])].concat(),
-        // A TLS greeting.
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
     ];
     for input in inputs {
         check_alike(&node, &proxy, &input, true);
@@ -164,6 +159,27 @@ fn limits_before_authentication_are_the_servers(kind: Kind) {
     }
 }
 
+/// Goal: the one deviation. A zero byte hides the end of a line from the servers' scanners, which
+/// then wait for 64 KiB of a line that cannot end; Segue says so at once and closes.
+///
+/// Method: a TLS greeting and lines with such a byte; nothing of them reaches the node.
+fn a_zero_byte_where_a_line_is_expected_ends_the_session(kind: Kind) {
+    let node = Server::primary(kind);
+    let proxy = Proxy::start(&[&node]);
+    let inputs: [&[u8]; 4] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PI\x00NG\r\nINCR n\r\n",
+        b"*1\r\n\x00\r\nINCR n\r\n",
+        b"*1\x00\r\n$4\r\nPING\r\nINCR n\r\n",
+    ];
+    for input in inputs {
+        let text = String::from_utf8_lossy(&answer(proxy.addr(), input, false)).into_owned();
+        assert!(text.starts_with("-ERR Protocol error: ") && text.ends_with("\r\n"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+    assert_eq!(node.call(&["EXISTS", "n"]), ":0");
+}
+
 /// Goal: no bytes whatever harm another session or make Segue say something else than the server.
 ///
 /// Method: a fixed sequence of blobs, half of them noise, half near the protocol, to both, beside
@@ -183,7 +199,8 @@ fn garbage_harms_nobody(kind: Kind) {
     for round in 0..150 {
         let length = 1 + draw() % 400;
         let blob: Vec<u8> = (0..length)
-            .map(|_| if round % 2 == 0 { draw() as u8 } else { NEAR[draw() % NEAR.len()] })
+            // Zero bytes have a test of their own.
+            .map(|_| if round % 2 == 0 { draw() as u8 } else { NEAR[draw() % NEAR.len()] }.max(1))
             .collect();
         check_alike(&node, &proxy, &blob, true);
         assert_eq!(client.call(&["ECHO", &round.to_string()]), round.to_string().as_str());
