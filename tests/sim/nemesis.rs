@@ -76,7 +76,8 @@ impl Sim {
 
     /// From a blink to longer than anything is waited for.
     fn span(&mut self) -> Us {
-        let span = self.rng.pick(&[30 * MS, 150 * MS, 500 * MS, 1_200 * MS, 3 * SECOND, 8 * SECOND]);
+        let span =
+            self.rng.pick(&[30 * MS, 150 * MS, 500 * MS, 1_200 * MS, 3 * SECOND, 8 * SECOND]);
         self.rng.range(span / 2, span)
     }
 

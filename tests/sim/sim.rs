@@ -9,9 +9,9 @@ use crate::invariant::Checker;
 use crate::nemesis::Ending;
 use crate::network::Network;
 use crate::node::Node;
+use crate::proxy::Proxy;
 use crate::proxy::executor::{Reply, Stage};
 use crate::proxy::session::Sess;
-use crate::proxy::Proxy;
 use crate::rng::Rng;
 use crate::swarm::{MS, Swarm, Us};
 use segue::pure::failover::Finding;
@@ -166,7 +166,10 @@ impl Sim {
                 .wrapping_mul(0x0000_0100_0000_01B3)
                 .rotate_left(5);
             if self.events > EVENTS_MAX {
-                self.fail("endless", format!("more than {EVENTS_MAX} events, now {:?}", next.event));
+                self.fail(
+                    "endless",
+                    format!("more than {EVENTS_MAX} events, now {:?}", next.event),
+                );
             }
             self.happen(next.event);
         }
@@ -257,10 +260,10 @@ impl Sim {
             Event::ProbeStarts { proxy, node, serial } => self.probe_starts(proxy, node, serial),
             Event::ProbeArrives { proxy, node, serial } => self.probe_arrives(proxy, node, serial),
             Event::ProbeReplies { proxy, node, serial, finding, point } => {
-                if self.network.passes(
-                    crate::network::End::Node(node),
-                    crate::network::End::Proxy(proxy),
-                ) {
+                if self
+                    .network
+                    .passes(crate::network::End::Node(node), crate::network::End::Proxy(proxy))
+                {
                     self.probe_ends(proxy, node, serial, finding, point);
                 }
             }

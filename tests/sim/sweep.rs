@@ -54,7 +54,8 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn sweep() {
-    let (first, count) = (number("SEGUE_FIRST").unwrap_or(0), number("SEGUE_SEEDS").unwrap_or(SEEDS));
+    let (first, count) =
+        (number("SEGUE_FIRST").unwrap_or(0), number("SEGUE_SEEDS").unwrap_or(SEEDS));
     let next = AtomicU64::new(first);
     let ran = Mutex::new(Vec::new());
     let failed = AtomicU64::new(0);

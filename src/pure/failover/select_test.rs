@@ -189,7 +189,7 @@ proptest! {
         }
         let top = |n: NodeId| {
             let n = usize::from(n.0) - 1;
-            (priorities[n], std::cmp::Reverse(offsets[n]))
+            (priorities[n], Reverse(offsets[n]))
         };
         if let Some(best) = best {
             prop_assert!(forth.ranked.iter().all(|it| top(best) <= top(it.node)));

@@ -113,7 +113,13 @@ impl Sim {
     }
 
     /// A probe's outcome was delivered; `point` is what the node held in truth.
-    pub(crate) fn check_probed(&mut self, p: usize, probed: &Probed, asked: Us, point: Option<Point>) {
+    pub(crate) fn check_probed(
+        &mut self,
+        p: usize,
+        probed: &Probed,
+        asked: Us,
+        point: Option<Point>,
+    ) {
         let (now, params) = (self.now, self.swarm.params.detect);
         self.checker.eyes[p].see(now, params, probed, asked, point);
     }

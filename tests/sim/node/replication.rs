@@ -160,9 +160,8 @@ impl Sim {
         process.retry_at = next;
         let Some((run, theirs, second, backlog_from)) = offer else { return };
         let is_shared = process.history == theirs.history
-            || second.is_some_and(|(history, fork)| {
-                history == process.history && process.offset < fork
-            });
+            || second
+                .is_some_and(|(history, fork)| history == process.history && process.offset < fork);
         let backlog_from = backlog_from.max(theirs.offset.saturating_sub(backlog) + 1);
         let is_partial = process.cached
             && is_shared
@@ -206,7 +205,8 @@ impl Sim {
             process.last_io = now;
         }
         if moves && until <= now {
-            process.loading = Some(Loading { until: now + load_for, point: snapshot, from: Some(run) });
+            process.loading =
+                Some(Loading { until: now + load_for, point: snapshot, from: Some(run) });
             self.trace(|| format!("node {n} throws its data away and loads {snapshot:?}"));
             self.kick_replicas(n);
         }

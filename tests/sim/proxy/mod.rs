@@ -63,12 +63,8 @@ impl Sim {
         let life = self.serial();
         let time = self.time();
         let workers = (0..self.swarm.workers).map(|_| Worker::new(&self.swarm)).collect();
-        self.proxies[p] = Proxy {
-            brain: brain(&self.swarm, time),
-            life,
-            workers,
-            ..Proxy::new(&self.swarm)
-        };
+        self.proxies[p] =
+            Proxy { brain: brain(&self.swarm, time), life, workers, ..Proxy::new(&self.swarm) };
         self.checker.reset_proxy(p, &self.swarm, self.now);
         for node in 0..self.swarm.nodes {
             let serial = self.serial();
@@ -130,8 +126,7 @@ impl Sim {
     /// Every worker's word is in: the lowest version counts.
     pub(crate) fn confirmed(&mut self, p: usize, serial: u64) {
         if self.proxies[p].life == serial {
-            let version =
-                self.proxies[p].workers.iter().map(|it| it.confirmed).min().unwrap_or(0);
+            let version = self.proxies[p].workers.iter().map(|it| it.confirmed).min().unwrap_or(0);
             self.step(p, failover::Event::Confirmed { version });
         }
     }

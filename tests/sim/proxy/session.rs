@@ -169,8 +169,7 @@ impl Sim {
         if wanted != serial || self.sessions[s].is_closed {
             return;
         }
-        let (proxy, worker, time) =
-            (self.sessions[s].proxy, self.sessions[s].worker, self.time());
+        let (proxy, worker, time) = (self.sessions[s].proxy, self.sessions[s].worker, self.time());
         self.sessions[s].dialing = None;
         let run = self.nodes[node].process.as_ref().map(|it| it.run);
         let run = run.filter(|_| self.is_in_reach(proxy, node));
@@ -241,8 +240,7 @@ impl Sim {
     }
 
     pub(crate) fn flows_to_proxy(&mut self, s: usize, serial: u64) {
-        let (time, proxy, worker) =
-            (self.time(), self.sessions[s].proxy, self.sessions[s].worker);
+        let (time, proxy, worker) = (self.time(), self.sessions[s].proxy, self.sessions[s].worker);
         let Some(conn) = self.sessions[s].conns.get(&serial) else { return };
         let (node, epoch) = (conn.node, conn.epoch);
         if !self.network.passes(End::Node(node), End::Proxy(proxy)) {
@@ -270,8 +268,7 @@ impl Sim {
     }
 
     fn end_connection(&mut self, s: usize, serial: u64) {
-        let (time, proxy, worker) =
-            (self.time(), self.sessions[s].proxy, self.sessions[s].worker);
+        let (time, proxy, worker) = (self.time(), self.sessions[s].proxy, self.sessions[s].worker);
         self.sessions[s].conns.remove(&serial);
         if self.sessions[s].up != Some(serial) || self.sessions[s].is_closed {
             return;

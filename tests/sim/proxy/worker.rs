@@ -23,6 +23,7 @@ impl Worker {
         let policy = Policy {
             hold_timeout: Duration::from_micros(swarm.hold_timeout),
             uncertain_writes: UncertainWrites::Refuse,
+            shares: false,
             allow: Vec::new(),
             gap_channel: None,
         };
