@@ -1,12 +1,14 @@
 //! What all sessions of one worker share: the world of the session machines, the clock of the
 //! turn, and who must be woken when the route changes.
 
-use crate::pure::session::{Tally, World};
+use super::upstream::shared::Shared;
+use crate::pure::session::{Key, Tally, World};
 use crate::pure::time::Time;
 use crate::pure::topology::{Route, Signal, SignalKind};
 use crate::telemetry::metrics::WorkerCells;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -24,6 +26,8 @@ pub(super) struct Gate {
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// How long a connection to a node may take to be made.
     pub(super) dial_limit: Duration,
+    /// Connections that sessions share, by what these have in common.
+    pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
     draining: Cell<bool>,
     wakers: RefCell<BTreeMap<u64, Waker>>,
     signals: mpsc::Sender<Signal>,
@@ -42,6 +46,7 @@ impl Gate {
             cells,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             dial_limit,
+            shared: RefCell::default(),
             draining: Cell::new(false),
             wakers: RefCell::default(),
             signals,
@@ -64,6 +69,9 @@ impl Gate {
     /// the same turn in which they write.
     pub(super) fn set_route(&self, route: Route) {
         self.world.borrow_mut().set_route(route);
+        for shared in self.shared.borrow().values() {
+            shared.on_route(self, route.epoch);
+        }
         self.wake_all();
     }
 

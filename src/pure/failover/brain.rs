@@ -72,6 +72,17 @@ pub(super) enum Goal {
     Follow(NodeId),
 }
 
+/// In which way the primary is lost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Loss {
+    /// It gives no sign of life.
+    Down,
+    /// It came back without the data that replicas hold.
+    Amnesia,
+    /// It came back as a replica of a node that is none.
+    Deposed,
+}
+
 /// A promotion that has been ordered.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Promotion {

@@ -3,7 +3,7 @@
 //! What is sent into a dying primary can only become uncertain. So the gate closes with the
 //! first hard sign, long before a verdict, and opens again when the primary answers.
 
-use super::brain::{Brain, Goal, Phase};
+use super::brain::{Brain, Goal, Loss, Phase};
 use super::event::Note;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
@@ -148,9 +148,30 @@ impl Brain {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let is_down = primary.health().is_down() && !primary.detector.is_recovering();
-        if is_down || serving.amnesia.is_some() {
-            self.lose(now);
+        if serving.amnesia.is_some() {
+            self.lose(now, Loss::Amnesia);
+        } else if is_down {
+            self.lose(now, Loss::Down);
+        } else if self.is_deposed(now) {
+            self.lose(now, Loss::Deposed);
         }
+    }
+
+    /// Whether the primary says that it is a replica of a node of this group that is none: as
+    /// one does that is restarted with an old `replicaof`. Nobody would ever be primary again.
+    ///
+    /// Somebody may be changing roles by hand, so this takes its time; and what follows a node
+    /// that is not of this group is somebody else's business.
+    fn is_deposed(&self, now: Time) -> bool {
+        let held_for = self.held_from.map_or(Duration::ZERO, |it| now.since(it));
+        let Some(member) = self.serving.as_ref().and_then(|it| self.member(it.node)) else {
+            return false;
+        };
+        let Some(link) = member.report_since(self.fresh_from(now)).and_then(Report::link) else {
+            return false;
+        };
+        held_for >= self.params.detect.down_after
+            && self.members.iter().any(|it| it.is_at(&link.host, link.port))
     }
 
     /// Lets commands flow to the primary again; nothing has changed but the time.

@@ -165,6 +165,9 @@ impl Session {
     pub(super) fn lose_link(&mut self, world: &mut World) {
         let link = std::mem::replace(&mut self.link, Link::Down);
         self.drop_link = false;
+        // What is admitted again says so again.
+        self.sharing.on_shared = false;
+        self.sharing.needs_own = false;
         self.identity.lose();
         self.upbox.clear();
         if let Some(passing) = self.passing.take() {

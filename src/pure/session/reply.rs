@@ -101,7 +101,7 @@ impl Session {
 
     /// Whether, and how, the reply that starts with `rest` can pass before it is complete. One
     /// that must be looked into is collected whatever its size.
-    fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
+    pub(super) fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
         if !matches!(self.link, Link::Up) || rest.first() == Some(&b'-') {
             return None;
         }
@@ -115,7 +115,7 @@ impl Session {
             .then_some(Passing { hidden: self.state.reply != ReplyMode::On, unasked: false })
     }
 
-    fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
+    pub(super) fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
         if !passing.hidden {
             self.out.extend_from_slice(frame);
         }
@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// One whole frame.
-    fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
+    pub(super) fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
         let plain = frame.first() != Some(&b'-') && matches!(self.link, Link::Up);
         if plain
             && self.state.is_plain()
@@ -227,7 +227,7 @@ impl Session {
     }
 
     /// Ends the draining once everything that was sent has its answer.
-    fn finish_draining(&mut self, world: &mut World) {
+    pub(super) fn finish_draining(&mut self, world: &mut World) {
         if matches!(self.link, Link::Draining(_)) && !self.log.has_sent() {
             self.lose_link(world);
         }

@@ -206,6 +206,7 @@ impl From<session::End> for Closed {
         match end {
             session::End::Client => Self::Client,
             session::End::Protocol => Self::ProtocolError,
+            session::End::SlowReader => Self::SlowReader,
             session::End::ReplyCut | session::End::Tunnel => Self::Unrestorable,
         }
     }
