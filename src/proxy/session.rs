@@ -64,12 +64,12 @@ pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream) {
     gate.cells.session_closed(closed);
     match closed {
         // What a client was promised could not be kept, or a node broke its word.
-        Closed::Unrestorable | Closed::Error => info!(?closed, "Session closed"),
+        Closed::Unrestorable | Closed::Error => info!(session = id, reason = closed.name(), "Session closed"),
         Closed::Client
         | Closed::Idle
         | Closed::ProtocolError
         | Closed::SlowReader
-        | Closed::Drain => debug!(?closed, "Session closed"),
+        | Closed::Drain => debug!(session = id, reason = closed.name(), "Session closed"),
     }
 }
 

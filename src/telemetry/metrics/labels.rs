@@ -29,6 +29,13 @@ macro_rules! labels {
         impl $name {
             /// Every value.
             pub const ALL: [Self; [$($value),+].len()] = [$(Self::$variant),+];
+
+            /// Its text, as in metrics and logs.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $value,)+
+                }
+            }
         }
 
         impl Label for $name {
