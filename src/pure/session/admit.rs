@@ -53,6 +53,9 @@ impl Session {
                         return taken;
                     }
                 }
+                Scan::Error(error) if error.is_for_strangers() && self.asks_who_it_is(now) => {
+                    return taken;
+                }
                 Scan::Error(error) => {
                     self.push_local(now, Expect::Fatal(error.reply().into()));
                     self.answer_front();
@@ -130,6 +133,7 @@ impl Session {
                 | Expect::ScriptLoad(_)
                 | Expect::ScriptFlush
                 | Expect::Identity(_)
+                | Expect::Acquaintance
                 | Expect::Hello(_) => true,
             },
         }
@@ -215,6 +219,31 @@ impl Session {
 
     fn push_local(&mut self, at: Time, expect: Expect) {
         self.log.push(Entry::without_request(at, expect), &[]);
+    }
+
+    /// A request is larger than the servers take from a stranger. Whether the client is one, only
+    /// the node can say: by its answers to what is in flight, or else to a question of our own.
+    /// False if it has said so.
+    fn asks_who_it_is(&mut self, now: Time) -> bool {
+        self.requests = request::Scanner::new(request::Limits::UNAUTHENTICATED);
+        if !self.log.is_empty() {
+            return true;
+        }
+        if self.is_stranger {
+            return false;
+        }
+        let question = b"*1\r\n$4\r\nPING\r\n";
+        let mut entry = Entry::without_request(now, Expect::Acquaintance);
+        entry.len = question.len();
+        self.log.push(entry, question);
+        true
+    }
+
+    /// The node knows who this is: the limits for strangers do not hold any more.
+    pub(super) fn is_known_now(&mut self, world: &World) {
+        self.is_proven = true;
+        self.is_stranger = false;
+        self.requests.set_limits(world.limits.request);
     }
 
     /// Whether the unfinished request of which `seen` bytes are there must not be collected.

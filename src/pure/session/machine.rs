@@ -77,6 +77,11 @@ pub struct Session {
     /// What the client sent and was not admitted.
     pub(super) inbox: BytesMut,
     pub(super) requests: request::Scanner,
+    /// The node has taken a command of this session that it takes from nobody unknown. Until
+    /// then the servers' limits for strangers hold.
+    pub(super) is_proven: bool,
+    /// The node has said that it does not know the client.
+    pub(super) is_stranger: bool,
     pub(super) stream: Option<Stream>,
     /// What was taken back and is to be admitted again, before the inbox.
     pub(super) replay: VecDeque<Item>,
@@ -117,7 +122,9 @@ impl Session {
     pub fn new(world: &World) -> Self {
         Self {
             inbox: BytesMut::new(),
-            requests: request::Scanner::new(world.limits.request),
+            requests: request::Scanner::new(request::Limits::UNAUTHENTICATED),
+            is_proven: false,
+            is_stranger: false,
             stream: None,
             replay: VecDeque::new(),
             log: Log::default(),
@@ -277,6 +284,9 @@ impl Session {
         self.out.advance(n);
         if self.out.is_empty() && self.out.capacity() > KEPT_BYTES_MAX {
             self.out = BytesMut::new();
+        }
+        if self.eof && !self.is_busy() {
+            self.end.get_or_insert(End::Client);
         }
     }
 

@@ -72,6 +72,8 @@ enum Expect {
     Exec,
     /// `DISCARD`, sent in place of an `EXEC` whose watch was lost: the answer is null.
     ExecAsNull,
+    /// Our own question whether the node knows the client; the client does not see the answer.
+    Acquaintance,
     /// `QUIT`: answered here, then the end.
     Quit,
     /// A protocol error: this is the last word.

@@ -75,6 +75,9 @@ impl Recovery {
     /// A request that can be admitted again.
     pub(super) fn again(&mut self, table: &Table, taken: Taken) {
         let Taken { entry, bytes, .. } = taken;
+        if matches!(entry.expect, Expect::Acquaintance) {
+            return;
+        }
         if entry.streamed.is_some() {
             self.items.push_back(Item::Stream { entry: Box::new(entry), request: bytes });
             return;

@@ -140,6 +140,9 @@ impl Session {
         {
             self.out.extend_from_slice(frame);
             self.log.pop();
+            if !self.is_proven {
+                self.is_known_now(world);
+            }
             return self.answer_front();
         }
         if self.on_unasked(frame) {
@@ -292,8 +295,10 @@ impl Session {
             });
             return self.confirm(kind, left, frame);
         }
+        self.note_acquaintance(world, frame, is_error);
         let Some(entry) = self.log.pop() else { return };
         match entry.expect {
+            Expect::Acquaintance => {}
             Expect::Change(change) => self.answer_change(*change, frame, is_error),
             Expect::Replace(reply) => self.emit(&reply),
             Expect::Exec => self.answer_exec(world, frame),
@@ -356,6 +361,15 @@ impl Session {
         };
         self.state.apply(Change::Discard);
         self.emit(reply);
+    }
+
+    /// Learns from a reply whether the node knows the client.
+    fn note_acquaintance(&mut self, world: &World, frame: &[u8], is_error: bool) {
+        if frame.starts_with(b"-NOAUTH ") {
+            self.is_stranger = true;
+        } else if !is_error && !self.is_proven {
+            self.is_known_now(world);
+        }
     }
 
     fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
