@@ -95,7 +95,7 @@ impl Brain {
     /// With a snapshot that carries the replication id, offsets tell exactly what it lacks.
     /// With an append-only file the id is new; then keys are counted: those without a time to
     /// live, and all of them against half (keys may have expired while it was down).
-    fn recollect(&mut self, now: Time) {
+    pub(super) fn recollect(&mut self, now: Time) {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let Some(report) = primary.report() else { return };
@@ -128,6 +128,11 @@ impl Brain {
 
     /// Whether `replica` holds data that the restarted `primary` lacks.
     fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
+        // Servers say 0 or 1 once a full copy has begun: the data is still there, its place in
+        // the history is forgotten. Then keys are all there is to go by.
+        if replica.offset <= 1 {
+            return primary.lasting_keys() < replica.lasting_keys();
+        }
         match self.lineage.kinship(replica, primary) {
             Kinship::Same => replica.offset > primary.offset,
             // The primary continues from a snapshot of the history that the replica has.
@@ -217,9 +222,10 @@ impl Brain {
         let fresh = self.fresh_from(now);
         let claims =
             self.nodes().filter(|(node, _)| *node != serving.node).filter_map(|(node, member)| {
-                let report = member.report_since(fresh)?;
+                let report = member.report_since(fresh.max(member.answered_at))?;
                 let is_promoted = report.is_primary() && member.replica_run == Some(report.run_id);
-                is_promoted.then_some((node, report))
+                // Our own order to demote it may still be on its way to it.
+                (is_promoted && member.pending.is_none()).then_some((node, report))
             });
         let promoted =
             claims.filter(|(_, report)| self.outranks(report, &serving.anchor)).max_by_key(
