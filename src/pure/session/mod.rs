@@ -26,6 +26,7 @@
 
 mod admit;
 mod blocking;
+mod doubt;
 mod hold;
 mod identity;
 mod log;
@@ -49,7 +50,7 @@ pub use crate::pure::resp::write::Proto;
 pub use machine::{End, Session};
 pub use proof::Proof;
 pub use tally::Tally;
-pub use world::{Budget, Held, Limits, Policy, UncertainWrites, World};
+pub use world::{Budget, Held, Limits, NoReplicas, Policy, UncertainWrites, World};
 
 use blocking::Blocking;
 use state::Change;
