@@ -2,7 +2,7 @@
 //! what becomes of those that are too large to be kept.
 
 use super::log::{Entry, Streamed};
-use super::machine::{End, Session, Stream};
+use super::machine::{End, Link, Session, Stream};
 use super::plan::{self, Plan};
 use super::recover::Item;
 use super::share::SHARED_IN_FLIGHT_MAX;
@@ -103,6 +103,7 @@ impl Session {
     /// be behind it.
     fn may_admit(&self, world: &World) -> bool {
         if self.end.is_some()
+            || matches!(self.link, Link::Doubting(_))
             || self.log.bytes() >= world.limits.in_flight_bytes_max
             || self.log.count() >= world.limits.in_flight_max
         {

@@ -17,7 +17,7 @@ use super::machine::{Link, Session};
 use super::plan;
 use super::{Expect, UncertainWrites, World, texts};
 use crate::pure::command::{Effect, Special, Table};
-use crate::pure::resp::{request, write};
+use crate::pure::resp::{reply, request, write};
 use crate::pure::time::Time;
 use std::collections::VecDeque;
 
@@ -60,11 +60,13 @@ pub(super) struct Recovery {
     multi_at: Option<usize>,
     /// The transaction that was open at the start has ended in a way nobody knows, or ran.
     ended: bool,
+    /// All that was queued in the open transaction is harmless to run twice.
+    harmless: bool,
 }
 
 impl Recovery {
     pub(super) fn new(in_multi: bool) -> Self {
-        Self { items: VecDeque::new(), in_multi, multi_at: None, ended: false }
+        Self { items: VecDeque::new(), in_multi, multi_at: None, ended: false, harmless: false }
     }
 
     /// Whether the transaction that was open before the first item is over.
@@ -89,11 +91,24 @@ impl Recovery {
         let special = plan::classify(table, &request).special;
         if special == Special::Multi && !self.in_multi {
             self.in_multi = true;
+            self.harmless = true;
             self.multi_at = Some(self.items.len());
         } else if matches!(special, Special::Exec | Special::Discard | Special::Reset) {
             self.in_multi = false;
         }
+        self.harmless &= entry.effect != Effect::Write || special == Special::Exec;
         self.items.push_back(Item::Raw { at: entry.at, request });
+    }
+
+    /// `EXEC` was answered with `frame` by a node that has proved not to be a primary. What only
+    /// read is run again, in its place behind what was refused before it.
+    pub(super) fn drain_exec(&mut self, table: &Table, taken: Taken, frame: &[u8]) {
+        let ran = reply::error_text(frame).is_none();
+        if ran && !(self.in_multi && self.harmless && !reply::is_null(frame)) {
+            self.answer_exec(taken.entry.at, frame);
+        } else {
+            self.again(table, taken);
+        }
     }
 
     /// A request that has its answer.
@@ -167,6 +182,7 @@ impl Session {
     /// The link is gone: decides about everything that was on it and takes back the rest.
     pub(super) fn lose_link(&mut self, world: &mut World) {
         let link = std::mem::replace(&mut self.link, Link::Down);
+        let was_in_use = !matches!(link, Link::Down | Link::Restoring(_));
         self.drop_link = false;
         // What is admitted again says so again.
         self.sharing.on_shared = false;
@@ -178,7 +194,7 @@ impl Session {
         }
         let mut recovery = match link {
             Link::Draining(recovery) => *recovery,
-            Link::Down | Link::Up | Link::Restoring(_) => {
+            Link::Down | Link::Up | Link::Restoring(_) | Link::Doubting(_) => {
                 Recovery::new(self.state.is_in_transaction())
             }
         };
@@ -195,7 +211,9 @@ impl Session {
         self.log.unsend();
         self.take_back(recovery);
         self.state.break_watch();
-        self.note_gap(world);
+        if was_in_use {
+            self.note_gap(world);
+        }
     }
 
     /// Puts what was recovered in front of what waits to be admitted.
