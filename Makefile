@@ -12,7 +12,7 @@ help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Kill a primary under load and see what 24 clients notice (about 30 s, once built)
+run: ## Kill a primary under load and see what 24 clients notice (10 s, once built)
 	@scripts/install build run
 	@[ -e target/release/segue ] || echo 'Building Segue with all optimisations; the first time takes 3 to 8 minutes.'
 	cargo build --release --locked --bin segue --example failover

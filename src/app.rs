@@ -1,33 +1,342 @@
-//! Joins the planes: threads, channels, and the end of the process.
+//! Joins the planes: threads, channels, and the order in which the process ends.
+//!
+//! ```text
+//! main thread      listeners, HTTP, control socket, signals
+//! control thread   probes, decisions, promotions
+//! worker threads   sessions
+//! ```
+//!
+//! The planes never name each other: what they exchange is made here, and consists of values of
+//! `pure`.
 
-use crate::config::Config;
+use crate::config::{Config, ListenAddress, Upstream};
+use crate::control;
+use crate::net::listen::{self, ListenError};
+use crate::ops::{self, drain::Drained, signals::Signals};
+use crate::proxy::{self, Accepting, Listener};
+use crate::pure::command::Table;
+use crate::pure::resp::{LINE_MAX, request};
+use crate::pure::session::{Limits, Policy};
+use crate::pure::topology::{Route, Signal};
+use crate::telemetry::logs;
+use crate::telemetry::metrics::Metrics;
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+use tracing::{info, warn};
+
+/// Hints of the data plane that wait for the control plane. More say nothing new.
+const SIGNALS_MAX: usize = 64;
+
+/// Requests of one session that may be in flight; the bound in bytes is `sessions.max_in_flight`,
+/// this one bounds what is kept *about* them.
+const IN_FLIGHT_MAX: usize = 16 * 1024;
+
+/// A reply up to this size reaches its client whole or not at all.
+const REPLY_WHOLE_MAX: usize = 64 * 1024;
+
+/// Bytes on their way to a client that does not read, before its node is not read either.
+const OUT_MAX: usize = 256 * 1024;
+
+/// How long HTTP may take to finish what it is answering.
+const OPS_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the process ended before it was told to.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Not every part of the process exists yet.
-    #[error("there is nothing to run yet for {listens} listeners")]
-    Incomplete {
-        /// How many were asked for.
-        listens: usize,
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system refused something that nothing can be done without.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Logging or metrics cannot be set up: a bug.
+    #[error("cannot set up {what}: {why}")]
+    Telemetry {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        why: String,
     },
 }
 
 impl Error {
-    /// The exit code of sysexits(3).
+    /// The exit code of sysexits(3): `EX_OSERR`, `EX_SOFTWARE`, `EX_UNAVAILABLE`.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Incomplete { .. } => 70,
+            Self::Listen(_) => 69,
+            Self::System { .. } => 71,
+            Self::Telemetry { .. } => 70,
         }
     }
 }
 
-/// Runs the proxy until it is told to stop.
+fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::System { what, source }
+}
+
+/// Runs the proxy until it is told to stop; how the stop went.
 ///
 /// # Errors
 ///
 /// If something that it cannot do without is missing.
-pub fn run(config: Config) -> Result<(), Error> {
-    Err(Error::Incomplete { listens: config.listen().len() })
+pub fn run(config: &Config) -> Result<Drained, Error> {
+    let logs = logs::init(config.log())
+        .map_err(|error| Error::Telemetry { what: "logs", why: error.to_string() })?;
+    let nodes = config.group().nodes().iter().map(|it| it.name());
+    let metrics = Metrics::new(nodes, logs.dropped())
+        .map_err(|error| Error::Telemetry { what: "metrics", why: error.to_string() })?;
+    for problem in config.warnings() {
+        warn!(%problem, "The configuration is questionable");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(system("start a runtime"))?;
+    LocalSet::new().block_on(&runtime, serve(config, Arc::new(metrics)))
+}
+
+async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error> {
+    let started = Instant::now();
+    let mut signals = Signals::listen().map_err(system("listen for signals"))?;
+    let sessions_max = sessions_max(config);
+    metrics.limits.show(config, sessions_max as u64);
+    // Everything that can be refused is asked for before the first thread starts.
+    let sockets = Sockets::bind(config).await?;
+
+    let channels = Channels::new();
+    let (workers, confirmed) = start_workers(config, &metrics, &channels)?;
+    let loads: Vec<_> = workers.iter().map(|it| Arc::clone(&it.load)).collect();
+    let snapshot = channels.snapshot.subscribe();
+    let draining = channels.draining.clone();
+    let stopping = channels.stopping.clone();
+    let control = start_control(config, &metrics, channels, confirmed)?;
+
+    let state = Arc::new(ops::State {
+        snapshot,
+        metrics: Arc::clone(&metrics),
+        draining: draining.subscribe(),
+        limits: ops::status::Limits {
+            sessions_max: sessions_max as u64,
+            hold_max_bytes: config.hold().max_bytes() as u64,
+        },
+        started,
+    });
+    let accepting = Rc::new(Accepting {
+        workers,
+        sessions_max,
+        cells: metrics.worker(),
+        last_id: Cell::new(0),
+    });
+    let ops = sockets.serve(&accepting, &state, &draining, &stopping);
+    info!(version = env!("CARGO_PKG_VERSION"), group = config.group().name(), "Started");
+
+    signals.stop().await;
+    let closed = async {
+        for load in &loads {
+            load.drained().await;
+        }
+    };
+    let drained =
+        ops::drain::drain(&draining, closed, config.drain().timeout(), &mut signals).await;
+    stopping.send_replace(true);
+    let _late = tokio::time::timeout(OPS_GRACE, ops).await;
+    if let Ok(accepting) = Rc::try_unwrap(accepting) {
+        accepting.workers.into_iter().for_each(proxy::Worker::stop);
+    }
+    join(control);
+    info!("Stopped");
+    Ok(drained)
+}
+
+/// Every socket that others find us at.
+struct Sockets {
+    listeners: Vec<Listener>,
+    http: Option<TcpListener>,
+    control: ops::control::Control,
+}
+
+impl Sockets {
+    async fn bind(config: &Config) -> Result<Self, Error> {
+        let mut listeners = Vec::new();
+        for it in config.listen() {
+            listeners.push(match it.address() {
+                ListenAddress::Tcp(addr) => {
+                    info!(%addr, "Listening");
+                    Listener::Tcp(listen::tcp(*addr)?)
+                }
+                ListenAddress::Unix(path) => {
+                    info!(path = %path.display(), "Listening");
+                    Listener::from(listen::unix(path, CLIENT_SOCKET_MODE).await?)
+                }
+            });
+        }
+        let http = config.http().map(listen::tcp).transpose()?;
+        let control = ops::control::Control::bind(config.control()).await?;
+        Ok(Self { listeners, http, control })
+    }
+
+    /// Starts to serve; the returned future ends when the HTTP servers have.
+    fn serve(
+        self,
+        accepting: &Rc<Accepting>,
+        state: &Arc<ops::State>,
+        draining: &watch::Sender<bool>,
+        stopping: &watch::Sender<bool>,
+    ) -> impl Future<Output = ()> + use<> {
+        for listener in self.listeners {
+            let accepting = Rc::clone(accepting);
+            tokio::task::spawn_local(proxy::accept(listener, accepting, draining.subscribe()));
+        }
+        let http = self.http.map(|listener| {
+            tokio::task::spawn_local(ops::http::serve(
+                listener,
+                Arc::clone(state),
+                stopping.subscribe(),
+            ))
+        });
+        let control = tokio::task::spawn_local(ops::control::serve(
+            self.control,
+            Arc::clone(state),
+            stopping.subscribe(),
+        ));
+        async move {
+            if let Some(http) = http {
+                let _ended = http.await;
+            }
+            let _ended = control.await;
+        }
+    }
+}
+
+/// Who may connect to a Unix socket for clients: everybody, as to a port; the node asks for
+/// passwords.
+const CLIENT_SOCKET_MODE: u32 = 0o777;
+
+/// The process' own ends of all channels.
+struct Channels {
+    route: watch::Sender<Route>,
+    signals: (mpsc::Sender<Signal>, mpsc::Receiver<Signal>),
+    table: watch::Sender<Arc<Table>>,
+    snapshot: watch::Sender<Arc<crate::pure::topology::snapshot::Snapshot>>,
+    /// No new clients; sessions end when nothing is in flight.
+    draining: watch::Sender<bool>,
+    /// Everything ends.
+    stopping: watch::Sender<bool>,
+}
+
+impl Channels {
+    fn new() -> Self {
+        Self {
+            route: watch::Sender::new(Route::START),
+            signals: mpsc::channel(SIGNALS_MAX),
+            table: watch::Sender::new(Arc::new(Table::builtin())),
+            snapshot: watch::Sender::default(),
+            draining: watch::Sender::new(false),
+            stopping: watch::Sender::new(false),
+        }
+    }
+}
+
+fn start_workers(
+    config: &Config,
+    metrics: &Metrics,
+    channels: &Channels,
+) -> Result<(Vec<proxy::Worker>, Vec<watch::Receiver<u64>>), Error> {
+    let settings = worker_settings(config);
+    let mut workers = Vec::new();
+    let mut confirmed = Vec::new();
+    for index in 0..config.workers() {
+        let confirm = watch::Sender::new(0);
+        confirmed.push(confirm.subscribe());
+        let ends = proxy::Ends {
+            route: channels.route.subscribe(),
+            confirmed: confirm,
+            signals: channels.signals.0.clone(),
+            table: channels.table.subscribe(),
+            draining: channels.draining.subscribe(),
+            cells: metrics.worker(),
+        };
+        let worker = proxy::start(index, settings.clone(), ends);
+        workers.push(worker.map_err(system("start a worker"))?);
+    }
+    Ok((workers, confirmed))
+}
+
+/// Starts the control plane on a thread and runtime of its own: a stalled worker cannot delay a
+/// probe, and a probe cannot delay a client.
+fn start_control(
+    config: &Config,
+    metrics: &Metrics,
+    channels: Channels,
+    confirmed: Vec<watch::Receiver<u64>>,
+) -> Result<thread::JoinHandle<()>, Error> {
+    let settings = control::Settings::from_config(config);
+    let ends = control::Ends {
+        route: channels.route,
+        confirmed,
+        signals: channels.signals.1,
+        snapshot: channels.snapshot,
+        table: channels.table,
+        metrics: metrics.control.clone(),
+        shutdown: channels.stopping.subscribe(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(system("start the control plane's runtime"))?;
+    thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || LocalSet::new().block_on(&runtime, control::run(settings, ends)))
+        .map_err(system("start the control plane"))
+}
+
+fn join(control: thread::JoinHandle<()>) {
+    if control.join().is_err() {
+        warn!("The control plane had panicked");
+    }
+}
+
+fn worker_settings(config: &Config) -> proxy::Settings {
+    let sessions = config.sessions();
+    let query_buffer_max = sessions.max_query_buffer_bytes();
+    proxy::Settings {
+        policy: Policy {
+            hold_timeout: config.hold().timeout(),
+            uncertain_writes: sessions.uncertain_writes(),
+            shares: sessions.upstream() == Upstream::Shared,
+            allow: sessions.allow().commands().to_vec(),
+            gap_channel: None,
+        },
+        limits: Limits {
+            in_flight_bytes_max: sessions.max_in_flight_bytes(),
+            in_flight_max: IN_FLIGHT_MAX,
+            // An inline request is not streamed, so there must be room for the longest.
+            query_buffer_max: query_buffer_max.max(2 * LINE_MAX),
+            reply_whole_max: REPLY_WHOLE_MAX,
+            out_max: OUT_MAX,
+            request: request::Limits::DEFAULT,
+        },
+        hold_bytes_max: config.hold().max_bytes() / config.workers(),
+        dial_limit: config.health().timeout(),
+    }
+}
+
+/// `sessions.max`, or as many as the limit of open files lets in.
+fn sessions_max(config: &Config) -> usize {
+    let open_files = ops::limits::raise_open_files();
+    let allowed = ops::limits::sessions_allowed(config.sessions().max() as u64, open_files);
+    usize::try_from(allowed).unwrap_or(usize::MAX)
 }

@@ -6,6 +6,7 @@
 mod check;
 mod config;
 mod run;
+mod status;
 
 use crate::config::ConfigError;
 use clap::{Args, Parser, Subcommand};
@@ -37,6 +38,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Config(config::Effective),
+    Status(status::Status),
 }
 
 /// The flag that all commands share.
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Run(it) => it.run(),
         Command::Check(it) => it.run(),
         Command::Config(it) => it.run(),
+        Command::Status(it) => it.run(),
     };
     match outcome {
         Ok(text) => say(&mut io::stdout(), &text, ExitCode::SUCCESS),

@@ -1,7 +1,7 @@
 //! `segue run`.
 
 use super::{ConfigFile, Failure, Outcome};
-use crate::{app, config::Config};
+use crate::{app, config::Config, ops::drain::Drained};
 use clap::Args;
 use std::error::Error;
 
@@ -15,9 +15,15 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Outcome {
         let config = Config::load(&self.config.path)?;
-        app::run(config)
+        let drained = app::run(&config)
             .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })?;
-        Ok(String::new())
+        match drained {
+            Drained::Finished | Drained::TimedOut => Ok(String::new()),
+            Drained::Forced(stop) => {
+                let text = "stopped at once, as asked".to_owned();
+                Err(Failure { code: stop.exit_code(), text })
+            }
+        }
     }
 }
 

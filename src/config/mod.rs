@@ -53,7 +53,7 @@ pub use self::{
     listen::Listen,
     log::{Log, LogFormat, LogLevel},
     problems::{Mark, Problem, Problems},
-    sessions::{Allow, Dangerous, Sessions, UncertainWrites, Upstream},
+    sessions::{Allowed, Sessions, Upstream},
 };
 
 use self::{listen::Http, problems::Findings, secret::Secrets, section::Section};

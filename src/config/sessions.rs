@@ -1,6 +1,8 @@
 //! `sessions:`, what one client may have and do.
 
 use super::{human, limits, problems::Findings, section::Section};
+use crate::pure::command::Allow;
+use crate::pure::session::UncertainWrites;
 use serde::{Serialize, Serializer};
 
 /// What one client may have and do.
@@ -8,12 +10,13 @@ use serde::{Serialize, Serializer};
 pub struct Sessions {
     max: usize,
     upstream: Upstream,
+    #[serde(serialize_with = "write_uncertain")]
     uncertain_writes: UncertainWrites,
     #[serde(rename = "max_in_flight", serialize_with = "human::write_memory")]
     max_in_flight_bytes: usize,
     #[serde(rename = "max_query_buffer", serialize_with = "human::write_memory")]
     max_query_buffer_bytes: usize,
-    allow: Allow,
+    allow: Allowed,
 }
 
 /// How sessions reach the primary.
@@ -22,65 +25,29 @@ pub struct Sessions {
 pub enum Upstream {
     /// Each session has an upstream connection of its own.
     Dedicated,
+    /// Sessions share a few, and get their own when they need one.
+    Shared,
 }
 
-/// What becomes of a write whose primary was lost before it answered.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UncertainWrites {
-    /// The client gets `-UNCERTAIN`; the write is never sent twice.
-    Refuse,
-    /// It is sent again to the new primary: at least once.
-    Replay,
+fn read_allow(text: &str) -> Result<Allow, String> {
+    human::choice(&text.to_ascii_lowercase(), &Allow::ALL.map(|it| (it.key(), it)))
 }
 
-/// One kind of command that is refused unless it is allowed by name.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Dangerous {
-    /// `REPLICAOF`, `SLAVEOF`.
-    Replicaof,
-    /// `FAILOVER`.
-    Failover,
-    /// `SHUTDOWN`.
-    Shutdown,
-    /// `SYNC`, `PSYNC`, `REPLCONF`.
-    Sync,
-    /// `DEBUG`.
-    Debug,
-    /// The subcommands of `CLUSTER` that change something.
-    Cluster,
-}
-
-impl Dangerous {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 6] =
-        [Self::Replicaof, Self::Failover, Self::Shutdown, Self::Sync, Self::Debug, Self::Cluster];
-
-    /// How `sessions.allow` names it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Replicaof => "replicaof",
-            Self::Failover => "failover",
-            Self::Shutdown => "shutdown",
-            Self::Sync => "sync",
-            Self::Debug => "debug",
-            Self::Cluster => "cluster",
-        }
-    }
-
-    fn read(text: &str) -> Result<Self, String> {
-        human::choice(&text.to_ascii_lowercase(), &Self::ALL.map(|it| (it.name(), it)))
-    }
+fn write_uncertain<S: Serializer>(it: &UncertainWrites, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match it {
+        UncertainWrites::Refuse => "refuse",
+        UncertainWrites::Replay => "replay",
+    })
 }
 
 /// The dangerous commands that clients may send after all.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Allow(Vec<Dangerous>);
+pub struct Allowed(Vec<Allow>);
 
-impl Allow {
-    /// Whether clients may send it.
-    pub fn contains(&self, command: Dangerous) -> bool {
-        self.0.contains(&command)
+impl Allowed {
+    /// Which.
+    pub fn commands(&self) -> &[Allow] {
+        &self.0
     }
 
     /// Whether nothing is allowed, as shipped.
@@ -90,9 +57,9 @@ impl Allow {
 
     fn read(section: &mut Section<'_>) -> Self {
         let mut allowed = Vec::new();
-        for (path, command) in section.words("allow", Dangerous::read).unwrap_or_default() {
+        for (path, command) in section.words("allow", read_allow).unwrap_or_default() {
             if allowed.contains(&command) {
-                section.problems().push(&path, format!("`{}` stands here twice", command.name()));
+                section.problems().push(&path, format!("`{}` stands here twice", command.key()));
             } else {
                 allowed.push(command);
             }
@@ -101,9 +68,9 @@ impl Allow {
     }
 }
 
-impl Serialize for Allow {
+impl Serialize for Allowed {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(|it| it.name()))
+        to.collect_seq(self.0.iter().map(|it| it.key()))
     }
 }
 
@@ -134,7 +101,7 @@ impl Sessions {
     }
 
     /// The dangerous commands that clients may send after all.
-    pub const fn allow(&self) -> &Allow {
+    pub const fn allow(&self) -> &Allowed {
         &self.allow
     }
 
@@ -150,7 +117,7 @@ impl Sessions {
             }),
             max_in_flight_bytes: section.or("max_in_flight", in_flight, human::memory),
             max_query_buffer_bytes: section.or("max_query_buffer", buffer, human::memory),
-            allow: Allow::read(section),
+            allow: Allowed::read(section),
         };
         sessions.check(section.problems());
         sessions
@@ -176,17 +143,14 @@ impl Default for Sessions {
             uncertain_writes: UncertainWrites::Refuse,
             max_in_flight_bytes: 1 << 20,
             max_query_buffer_bytes: 1 << 20,
-            allow: Allow::default(),
+            allow: Allowed::default(),
         }
     }
 }
 
 impl Upstream {
     fn read(text: &str) -> Result<Self, String> {
-        if text == "shared" {
-            return Err("`shared` is not available in this version; write `dedicated`".to_owned());
-        }
-        human::choice(text, &[("dedicated", Self::Dedicated)])
+        human::choice(text, &[("dedicated", Self::Dedicated), ("shared", Self::Shared)])
     }
 }
 
@@ -198,9 +162,13 @@ mod tests {
     #[test]
     fn allows_only_what_is_named() {
         let config = config("sessions: { allow: [debug, FAILOVER] }");
-        for command in Dangerous::ALL {
-            let expected = matches!(command, Dangerous::Debug | Dangerous::Failover);
-            assert_eq!(config.sessions().allow().contains(command), expected, "{command:?}");
+        for command in Allow::ALL {
+            let expected = matches!(command, Allow::Debug | Allow::Failover);
+            assert_eq!(
+                config.sessions().allow().commands().contains(&command),
+                expected,
+                "{command:?}"
+            );
         }
         assert_eq!(
             errors("sessions:\n  allow: [debug, debug, flushall]"),
@@ -211,11 +179,10 @@ mod tests {
     }
 
     #[test]
-    fn shared_connections_are_announced_not_accepted() {
-        assert_eq!(
-            errors("sessions: { upstream: shared }"),
-            "1:13: sessions.upstream: `shared` is not available in this version; write `dedicated`",
-        );
+    fn connections_are_shared_or_not() {
+        let upstream = |text: &str| config(text).sessions().upstream();
+        assert_eq!(upstream("sessions: { upstream: shared }"), Upstream::Shared);
+        assert_eq!(upstream("sessions: { upstream: dedicated }"), Upstream::Dedicated);
     }
 
     #[test]

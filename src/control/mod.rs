@@ -1,1 +1,57 @@
-//! To be written.
+//! The control plane's shell: feeds [`Brain`](crate::pure::failover::Brain) and obeys it.
+//!
+//! ```text
+//!  prober (one a node) --what nodes say-->  driver  --route--> every worker
+//!  workers ------------ signals --------->  (the  )  <-- confirmed versions
+//!  executor <---------- orders -----------  (loop ) --snapshot--> ops
+//!           ----------- outcomes -------->          --table--> workers
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `driver` | the one loop: events in, actions out |
+//! | `prober` | asks one node, on its own schedule and when told to |
+//! | `executor` | the only sender of `REPLICAOF` |
+//! | `publisher` | hands out routes, and knows what every worker has confirmed |
+//! | `learner` | asks a new primary for its commands |
+//! | `journal` | logs and counts each note of the brain, once |
+//!
+//! # Deliberately absent
+//!
+//! Decisions: whatever can be wrong about a failover is in `pure::failover`. And the data
+//! plane: this module never names `proxy`; `app` joins the two with channels.
+
+mod driver;
+mod executor;
+mod journal;
+mod learner;
+mod prober;
+mod publisher;
+mod settings;
+
+pub use driver::{Ends, run};
+pub use settings::Settings;
+
+use crate::pure::time::Time;
+use std::time::Instant;
+
+/// The clock of the control plane: a monotonic span since it started.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    fn now(&self) -> Time {
+        Time::from_start(self.start.elapsed())
+    }
+
+    /// The same moment for the timers of the runtime.
+    fn instant(&self, at: Time) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.start + at.since_start())
+    }
+}

@@ -1,6 +1,7 @@
 //! How the `segue` commands ask a running Segue: one request, one answer, one deadline.
 
 use super::status::Status;
+use crate::config::ControlAddress;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -50,6 +51,15 @@ impl FromStr for Address {
             Ok(Self::Tcp(text.to_owned()))
         } else {
             Err("must be unix:/path or host:port")
+        }
+    }
+}
+
+impl From<&ControlAddress> for Address {
+    fn from(address: &ControlAddress) -> Self {
+        match address {
+            ControlAddress::Unix(path) => Self::Unix(path.clone()),
+            ControlAddress::Tcp(addr) => Self::Tcp(addr.to_string()),
         }
     }
 }

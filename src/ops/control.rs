@@ -6,8 +6,10 @@
 
 use super::State;
 use super::server::{self, Service};
+use crate::config::{self, ControlAddress};
 use crate::net::listen::{self, ListenError, UnixSocket};
 use secrecy::SecretString;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +30,23 @@ enum Bound {
 }
 
 impl Control {
+    /// Binds what `control.address` names.
+    ///
+    /// # Errors
+    ///
+    /// See [`Control::unix`] and [`Control::tcp`].
+    pub async fn bind(config: &config::Control) -> Result<Self, ListenError> {
+        match (config.address(), config.token()) {
+            (ControlAddress::Unix(path), _) => Self::unix(path).await,
+            (ControlAddress::Tcp(addr), Some(token)) => Self::tcp(*addr, token.clone()),
+            // The configuration's check has refused this already; open to all it shall not be.
+            (ControlAddress::Tcp(addr), None) => Err(ListenError::Tcp {
+                addr: *addr,
+                source: io::Error::new(io::ErrorKind::InvalidInput, "a token is needed"),
+            }),
+        }
+    }
+
     /// Binds a Unix socket.
     ///
     /// # Errors

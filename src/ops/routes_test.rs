@@ -95,7 +95,8 @@ async fn the_status_is_what_the_client_reads() {
     world.snapshot.send_replace(steady());
     let worker = world.state.metrics.worker();
     worker.session_opened();
-    worker.hold_began(70);
+    worker.hold_commands.set(1);
+    worker.hold_bytes.set(70);
     let (status, body) = get(&world, "/api/v1/status").await;
     assert_eq!(status, 200);
     let read: Status = serde_json::from_str(&body).expect("a status");

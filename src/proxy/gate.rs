@@ -1,12 +1,14 @@
 //! What all sessions of one worker share: the world of the session machines, the clock of the
 //! turn, and who must be woken when the route changes.
 
-use crate::pure::session::{Tally, World};
+use super::upstream::shared::Shared;
+use crate::pure::session::{Key, Tally, World};
 use crate::pure::time::Time;
 use crate::pure::topology::{Route, Signal, SignalKind};
-use crate::telemetry::metrics::{Proof, Refused, RequestClass, WorkerCells};
+use crate::telemetry::metrics::WorkerCells;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -24,6 +26,8 @@ pub(super) struct Gate {
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// How long a connection to a node may take to be made.
     pub(super) dial_limit: Duration,
+    /// Connections that sessions share, by what these have in common.
+    pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
     draining: Cell<bool>,
     wakers: RefCell<BTreeMap<u64, Waker>>,
     signals: mpsc::Sender<Signal>,
@@ -42,6 +46,7 @@ impl Gate {
             cells,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             dial_limit,
+            shared: RefCell::default(),
             draining: Cell::new(false),
             wakers: RefCell::default(),
             signals,
@@ -64,6 +69,9 @@ impl Gate {
     /// the same turn in which they write.
     pub(super) fn set_route(&self, route: Route) {
         self.world.borrow_mut().set_route(route);
+        for shared in self.shared.borrow().values() {
+            shared.on_route(self, route.epoch);
+        }
         self.wake_all();
     }
 
@@ -105,9 +113,10 @@ impl Gate {
     /// Moves what the sessions counted into the metrics.
     pub(super) fn collect(&self) {
         let mut world = self.world.borrow_mut();
-        self.cells.in_flight_bytes.set(world.budget.used);
-        self.cells.hold_commands.set(world.held.commands);
-        self.cells.hold_bytes.set(world.held.bytes);
+        self.cells.in_flight_requests.set(world.in_flight as u64);
+        self.cells.in_flight_bytes.set(world.budget.used as u64);
+        self.cells.hold_commands.set(world.held.commands as u64);
+        self.cells.hold_bytes.set(world.held.bytes as u64);
         if world.tally == Tally::default() {
             return;
         }
@@ -117,33 +126,6 @@ impl Gate {
         for wait in waits {
             self.cells.hold_seconds.observe(wait);
         }
-        count(&self.cells, &tally);
+        self.cells.add(&tally);
     }
-}
-
-fn count(cells: &WorkerCells, tally: &Tally) {
-    cells.requests.add(RequestClass::Read, tally.reads);
-    cells.requests.add(RequestClass::Write, tally.writes);
-    cells.requests.add(RequestClass::Connection, tally.connection);
-    cells.commands_held.add(tally.held);
-    cells.commands_released.add(tally.released);
-    cells.commands_replayed.add(RequestClass::Read, tally.replayed_reads);
-    cells.commands_replayed.add(RequestClass::Write, tally.replayed_writes);
-    cells.commands_uncertain.add(tally.uncertain);
-    cells.commands_refused.add(Refused::Timeout, tally.refused_timeout);
-    cells.commands_refused.add(Refused::Full, tally.refused_full);
-    cells.commands_refused.add(Refused::Policy, tally.refused_policy);
-    cells.commands_refused.add(Refused::Streamed, tally.refused_streamed);
-    for (kind, seen) in Proof::ALL.into_iter().zip(tally.proofs) {
-        cells.proofs.add(kind, seen);
-    }
-    cells.sessions_restored.add(tally.restored);
-    cells.restore_failures.add(tally.restore_failures);
-    cells.transactions_replayed.add(tally.transactions_replayed);
-    cells.watches_aborted.add(tally.watches_broken);
-    cells.blocking_reissued.add(tally.blocking_reissued);
-    cells.subscription_gaps.add(tally.subscription_gaps);
-    cells.tracking_invalidations.add(tally.invalidations);
-    cells.scans_restarted.add(tally.scans_restarted);
-    cells.scripts_reloaded.add(tally.scripts_reloaded);
 }

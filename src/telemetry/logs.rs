@@ -9,6 +9,7 @@
 //! No filter from the environment: `log.level` is the one place where the level stands.
 //! No log files and no rotation: whoever starts Segue owns its standard error.
 
+use crate::config::{Log, LogFormat, LogLevel};
 use std::io::{self, IsTerminal, Write};
 use tracing::Dispatch;
 use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
@@ -18,30 +19,6 @@ use tracing_subscriber::filter::LevelFilter;
 /// Lines that may wait to be written: under 1 MB at some 200 bytes a line, and more than
 /// a failover of a thousand sessions logs at DEBUG.
 const LINES_MAX: usize = 4_096;
-
-/// How much is logged; each level includes those before it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Level {
-    /// A person must act now.
-    Error,
-    /// Degraded, recovering.
-    Warn,
-    /// What an operator asked for or will look for later.
-    Info,
-    /// Per session.
-    Debug,
-    /// Per request.
-    Trace,
-}
-
-/// What a line looks like.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
-    /// For people; coloured on a terminal.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// Keeps the writer alive: when it goes, what is queued is written and logging ends.
 #[derive(Debug)]
@@ -80,9 +57,10 @@ impl Logs {
 /// # Errors
 ///
 /// If something else has claimed the logs of this process.
-pub fn init(level: Level, format: Format) -> Result<Logs, SetGlobalDefaultError> {
+pub fn init(config: Log) -> Result<Logs, SetGlobalDefaultError> {
     let (writer, logs) = writer(io::stderr());
-    set_global_default(dispatch(level, format, io::stderr().is_terminal(), writer))?;
+    let colour = io::stderr().is_terminal();
+    set_global_default(dispatch(config.level(), config.format(), colour, writer))?;
     Ok(logs)
 }
 
@@ -96,18 +74,18 @@ fn writer(output: impl Write + Send + 'static) -> (NonBlocking, Logs) {
     (writer, Logs { dropped, _writer: guard })
 }
 
-fn dispatch(level: Level, format: Format, colour: bool, writer: NonBlocking) -> Dispatch {
+fn dispatch(level: LogLevel, format: LogFormat, colour: bool, writer: NonBlocking) -> Dispatch {
     let level = match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
     };
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer);
     match format {
-        Format::Text => builder.with_ansi(colour).finish().into(),
-        Format::Json => builder.json().flatten_event(true).finish().into(),
+        LogFormat::Text => builder.with_ansi(colour).finish().into(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().into(),
     }
 }
 
@@ -131,7 +109,7 @@ mod tests {
         }
     }
 
-    fn lines(level: Level, format: Format, log: impl FnOnce()) -> String {
+    fn lines(level: LogLevel, format: LogFormat, log: impl FnOnce()) -> String {
         let (sender, receiver) = mpsc::channel();
         let (writer, logs) = writer(Sent(sender));
         dispatcher::with_default(&dispatch(level, format, false, writer), log);
@@ -142,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_text_line_has_level_phrase_and_fields() {
-        let text = lines(Level::Info, Format::Text, || {
+        let text = lines(LogLevel::Info, LogFormat::Text, || {
             warn!(node = "a", "Primary is suspect");
             debug!("Session closed");
         });
@@ -153,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_json_line_is_one_object_with_its_fields_on_top() {
-        let text = lines(Level::Debug, Format::Json, || info!(epoch = 7, "Failed over"));
+        let text = lines(LogLevel::Debug, LogFormat::Json, || info!(epoch = 7, "Failed over"));
         let line: serde_json::Value = serde_json::from_str(&text).expect("one object");
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["message"], "Failed over");
@@ -180,7 +158,7 @@ mod tests {
         let (unstick, stuck) = mpsc::channel();
         let (writer, logs) = writer(Stuck(stuck));
         let dropped = logs.dropped();
-        dispatcher::with_default(&dispatch(Level::Info, Format::Text, false, writer), || {
+        dispatcher::with_default(&dispatch(LogLevel::Info, LogFormat::Text, false, writer), || {
             for _ in 0..LINES_MAX + 100 {
                 info!("Failed over");
             }

@@ -21,7 +21,7 @@ fn a_thousand_idle_sessions_survive(kind: Kind) {
         set_up(n, session);
     }
     group.wait_in_sync();
-    assert!((proxy.metric("segue_sessions") - 1000.0).abs() < f64::EPSILON);
+    assert!((proxy.metric("segue_sessions_open") - 1000.0).abs() < f64::EPSILON);
 
     group.primary.kill();
     let promoted = group.promoted();
@@ -41,7 +41,7 @@ fn a_thousand_idle_sessions_survive(kind: Kind) {
         direct.call(&["SELECT", &database(n)]);
         assert_eq!(direct.call(&["GET", &key(n)]), format!("{}!", value(n)).as_str());
     }
-    assert!((proxy.metric("segue_sessions") - 1000.0).abs() < f64::EPSILON);
+    assert!((proxy.metric("segue_sessions_open") - 1000.0).abs() < f64::EPSILON);
 
     drop(sessions);
     // Some slack for the probers' own connections, which come and go.

@@ -68,9 +68,11 @@ fn a_pipelined_mixed_load_goes_on(kind: Kind) {
     let since = Instant::now();
     load.wait_rounds(30);
 
+    let mut uncertain = 0;
     for history in load.finish() {
         history.check_replies(1);
         history.check_data(promoted, since, 1);
+        uncertain += history.uncertain();
         assert!(history.uncertain() <= TRAFFIC.depth);
         assert!(history.longest() < SERVED_AGAIN_WITHIN, "waited {:?}", history.longest());
     }
@@ -79,6 +81,8 @@ fn a_pipelined_mixed_load_goes_on(kind: Kind) {
         assert_eq!(there, format!("value {n}").as_str(), "had been replicated");
     }
     assert_eq!(promoted.call(&["GET", "first"]), "served");
+    let counted = || proxy.metric("segue_commands_uncertain_total") as usize;
+    eventually("each is counted", || (counted() == uncertain).then_some(()));
     assert!(waited < SERVED_AGAIN_WITHIN, "the first write waited {waited:?}");
     assert!((proxy.promotions() - 1.0).abs() < f64::EPSILON);
 }

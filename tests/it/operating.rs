@@ -46,7 +46,7 @@ fn check_metrics(text: &str) {
     assert!(text.contains("# TYPE segue_"), "{text}");
     for line in text.lines().filter(|it| !it.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').expect("a series and its value");
-        assert!(series.starts_with("segue_"), "{line}");
+        assert!(series.starts_with("segue_") || series.starts_with("process_"), "{line}");
         assert!(value.parse::<f64>().is_ok(), "{line}");
         let name = series.split('{').next().unwrap_or_default();
         let family = ["_bucket", "_sum", "_count"].iter().find_map(|it| name.strip_suffix(it));

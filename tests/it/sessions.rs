@@ -1,7 +1,6 @@
 //! What a session has set up is there on the new primary.
 
 use crate::harness::{Client, Group, Kind, Proxy, Server, Value};
-use serde_json::json;
 
 on_both!(
     name_database_protocol_and_library_are_restored,
@@ -111,9 +110,7 @@ fn everything_with_passwords_fails_over(kind: Kind) {
     primary.log_in_with(PASSWORD);
     primary.start();
     let mut group = Group::around(primary, 2, &extra);
-    let proxy = Proxy::over(&group.nodes())
-        .with(|it| it["group"]["credentials"] = json!({ "password": PASSWORD }))
-        .start();
+    let proxy = Proxy::over(&group.nodes()).with_password(PASSWORD).start();
     proxy.wait_ready();
     proxy.announce_failover();
     let mut known = proxy.client();

@@ -239,6 +239,11 @@ fn what_is_not_a_command_is_unknown() {
     // A read without its subcommand, but who knows with an unknown one.
     assert_eq!(table.lookup(b"command", b"").effect, Effect::Read);
     assert_eq!(table.lookup(b"command", b"nonsense").effect, Effect::Write);
+    // Whatever the slots in which they are looked for.
+    for n in 0..5_000 {
+        let class = table.lookup(b"command", format!("x{n}").as_bytes());
+        assert_eq!(class.effect, Effect::Write, "x{n}");
+    }
     // The first argument of what has no subcommands does not matter.
     assert_eq!(table.lookup(b"get", b"|"), table.lookup(b"get", b""));
 }

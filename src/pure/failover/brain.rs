@@ -72,6 +72,17 @@ pub(super) enum Goal {
     Follow(NodeId),
 }
 
+/// In which way the primary is lost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Loss {
+    /// It gives no sign of life.
+    Down,
+    /// It came back without the data that replicas hold.
+    Amnesia,
+    /// It came back as a replica of a node that is none.
+    Deposed,
+}
+
 /// A promotion that has been ordered.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Promotion {
@@ -80,6 +91,8 @@ pub(super) struct Promotion {
     pub(super) run_id: RunId,
     pub(super) since: Time,
     pub(super) attempts: u32,
+    /// One of the attempts had no answer: it may have been carried out.
+    pub(super) is_uncertain: bool,
     /// When to ask again, if no order is under way.
     pub(super) again_at: Option<Time>,
 }
@@ -121,6 +134,8 @@ pub struct Brain {
     /// When the primary was found lost, while that is so.
     pub(super) lost_from: Option<Time>,
     pub(super) is_overdue: bool,
+    /// The witness of which was told last.
+    pub(super) witness_told: Option<NodeId>,
     /// Why commands are held.
     pub(super) reason: Option<String>,
     pub(super) rejected: Vec<(NodeId, super::Reject)>,
@@ -132,6 +147,7 @@ pub struct Brain {
     /// Answers to questions asked before this count only if they are good.
     pub(super) awake_from: Time,
     beat_at: Time,
+    stepped_at: Time,
     expected_at: Option<Time>,
     pub(super) actions: Vec<Action>,
 }
@@ -155,6 +171,7 @@ impl Brain {
             held_from: Some(now),
             lost_from: None,
             is_overdue: false,
+            witness_told: None,
             reason: None,
             rejected: Vec::new(),
             strangers: Vec::new(),
@@ -163,6 +180,7 @@ impl Brain {
             opened: BTreeMap::new(),
             awake_from: now,
             beat_at: now,
+            stepped_at: now,
             expected_at: None,
             actions: Vec::new(),
         }
@@ -199,6 +217,7 @@ impl Brain {
         self.tick(now);
         self.decide(now);
         assert!(self.route.epoch >= before.epoch, "the epoch went back");
+        self.stepped_at = now;
         self.beat_at = now + self.params.detect.interval;
         self.expected_at = Some(self.deadline());
         mem::take(&mut self.actions)
@@ -215,7 +234,9 @@ impl Brain {
                 None
             }
         };
-        detectors.chain(doubt).chain(again).fold(self.beat_at, Time::min)
+        // What is due already had its chance in the last step; it must not spin the driver.
+        let due = detectors.chain(doubt).chain(again).filter(|it| *it > self.stepped_at);
+        due.fold(self.beat_at, Time::min)
     }
 
     /// The next event should have come at `expected_at`. If it comes much later, this process
@@ -392,6 +413,9 @@ impl Brain {
     pub(super) fn hold(&mut self, now: Time, primary: NodeId, reason: String) {
         self.phase = Phase::Suspecting;
         self.held_from.get_or_insert(now);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.hold_at = None;
+        }
         self.reason = Some(reason.clone());
         self.publish(self.route.epoch, Gate::Held);
         self.note(Note::Held { primary, reason });
@@ -415,6 +439,7 @@ impl Brain {
         self.held_from = None;
         self.lost_from = None;
         self.is_overdue = false;
+        self.witness_told = None;
         self.reason = None;
         self.rejected.clear();
         self.phase = Phase::Steady;

@@ -150,13 +150,16 @@ impl Order {
     }
 }
 
-/// How an order ended. Three ways, as with anything remote.
+/// How an order ended: done, refused or unknown, as with anything remote. *Not sent* tells
+/// about this attempt alone, and nothing about an earlier one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
     /// The node said yes.
     Done,
-    /// It certainly was not carried out.
+    /// The node said no: it was not carried out.
     Refused(String),
+    /// The node could not be asked.
+    NotSent(String),
     /// No answer: it may have been carried out.
     Unknown,
 }
@@ -227,6 +230,15 @@ pub enum Note {
         epoch: Epoch,
         /// How long they were held.
         held: Duration,
+        /// It had been given up: a failover was under way.
+        was_lost: bool,
+    },
+    /// A replica still receives from the primary that we cannot reach: nobody is promoted.
+    Witnessed {
+        /// The primary.
+        primary: NodeId,
+        /// The replica.
+        witness: NodeId,
     },
     /// The primary is lost; a failover begins.
     PrimaryLost {
@@ -245,6 +257,12 @@ pub enum Note {
         replica: NodeId,
         /// Keys that this one has.
         saved_keys: u64,
+    },
+    /// Nobody who held more than a primary without its data could be reached for long: it
+    /// serves as it is.
+    Forgiven {
+        /// Who.
+        primary: NodeId,
     },
     /// A replica cannot be promoted.
     Rejected {
@@ -335,6 +353,8 @@ pub enum Note {
         node: NodeId,
         /// A sentence.
         reason: String,
+        /// There was no answer: it may have been turned.
+        is_unknown: bool,
     },
     /// The primary reports a replica that nobody configured.
     Stranger {

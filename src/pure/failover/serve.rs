@@ -3,7 +3,7 @@
 //! What is sent into a dying primary can only become uncertain. So the gate closes with the
 //! first hard sign, long before a verdict, and opens again when the primary answers.
 
-use super::brain::{Brain, Goal, Phase};
+use super::brain::{Brain, Goal, Loss, Phase};
 use super::event::Note;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
@@ -36,9 +36,6 @@ impl Brain {
                 // Also with an open gate: who sent the signal waits for a newer route.
                 self.open(node, self.route.epoch);
             } else if doubt.hold_at.is_some_and(|it| it <= now) {
-                if let Some(doubt) = &mut self.doubt {
-                    doubt.hold_at = None;
-                }
                 let name = self.name(node);
                 return self.hold(now, node, format!("connections to {name} fail"));
             }
@@ -71,7 +68,7 @@ impl Brain {
     }
 
     /// Whether the primary may serve (again).
-    fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self) -> bool {
         let Some(serving) = &self.serving else { return false };
         self.trouble().is_none() && self.is_answered(serving.node)
     }
@@ -151,9 +148,30 @@ impl Brain {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let is_down = primary.health().is_down() && !primary.detector.is_recovering();
-        if is_down || serving.amnesia.is_some() {
-            self.lose(now);
+        if serving.amnesia.is_some() {
+            self.lose(now, Loss::Amnesia);
+        } else if is_down {
+            self.lose(now, Loss::Down);
+        } else if self.is_deposed(now) {
+            self.lose(now, Loss::Deposed);
         }
+    }
+
+    /// Whether the primary says that it is a replica of a node of this group that is none: as
+    /// one does that is restarted with an old `replicaof`. Nobody would ever be primary again.
+    ///
+    /// Somebody may be changing roles by hand, so this takes its time; and what follows a node
+    /// that is not of this group is somebody else's business.
+    fn is_deposed(&self, now: Time) -> bool {
+        let held_for = self.held_from.map_or(Duration::ZERO, |it| now.since(it));
+        let Some(member) = self.serving.as_ref().and_then(|it| self.member(it.node)) else {
+            return false;
+        };
+        let Some(link) = member.report_since(self.fresh_from(now)).and_then(Report::link) else {
+            return false;
+        };
+        held_for >= self.params.detect.down_after
+            && self.members.iter().any(|it| it.is_at(&link.host, link.port))
     }
 
     /// Lets commands flow to the primary again; nothing has changed but the time.
@@ -170,7 +188,7 @@ impl Brain {
             self.account(Some(node), Some(node), held, "recovered");
         }
         self.open(node, epoch);
-        self.note(Note::Released { primary: node, epoch, held });
+        self.note(Note::Released { primary: node, epoch, held, was_lost });
     }
 
     fn count_flap(&mut self, now: Time) {

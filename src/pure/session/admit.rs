@@ -5,7 +5,8 @@ use super::log::{Entry, Streamed};
 use super::machine::{End, Session, Stream};
 use super::plan::{self, Plan};
 use super::recover::Item;
-use super::{Expect, World, subscription, texts};
+use super::share::SHARED_IN_FLIGHT_MAX;
+use super::{Expect, World, texts};
 use crate::pure::command::{Class, Effect, Special};
 use crate::pure::resp::request::{self, Head, Scan};
 use crate::pure::time::Time;
@@ -40,7 +41,9 @@ impl Session {
             match self.requests.scan(rest) {
                 Scan::Frame { len } => {
                     let frame = rest.get(..len).unwrap_or_default();
-                    self.admit_frame(world, now, frame, now, false);
+                    if !self.admit_frame(world, now, frame, now, false) {
+                        return taken;
+                    }
                     taken += len;
                 }
                 Scan::Ignored { len } => taken += len,
@@ -83,7 +86,10 @@ impl Session {
                     self.answer_front();
                 }
                 Some(Item::Raw { at, request }) => {
-                    self.admit_frame(world, now, &request, at, true);
+                    if !self.admit_frame(world, now, &request, at, true) {
+                        self.replay.push_front(Item::Raw { at, request });
+                        return;
+                    }
                 }
                 Some(Item::Stream { entry, request }) => self.log.push(*entry, &request),
             }
@@ -97,6 +103,9 @@ impl Session {
             || self.log.bytes() >= world.limits.in_flight_bytes_max
             || self.log.count() >= world.limits.in_flight_max
         {
+            return false;
+        }
+        if self.is_shared() && self.log.bytes() >= SHARED_IN_FLIGHT_MAX {
             return false;
         }
         // One at a time: what this request means depends on the answer of the one before.
@@ -126,8 +135,15 @@ impl Session {
         }
     }
 
-    /// Admits one complete request, seen first at `at`.
-    fn admit_frame(&mut self, world: &mut World, now: Time, frame: &[u8], at: Time, again: bool) {
+    /// Admits one complete request, seen first at `at`; false if it must wait for another link.
+    fn admit_frame(
+        &mut self,
+        world: &mut World,
+        now: Time,
+        frame: &[u8],
+        at: Time,
+        again: bool,
+    ) -> bool {
         let canonical;
         let frame = if frame.starts_with(b"*") {
             frame
@@ -136,16 +152,20 @@ impl Session {
             &canonical
         };
         let class = plan::classify(&world.table, frame);
+        if !self.fits_link(world, class) {
+            return false;
+        }
         if !again {
             count(world, class.effect);
             if self.refuses(world, frame.len()) {
                 self.refuse(world, now, class, false);
-                return;
+                return true;
             }
         }
-        let Plan { expect, instead } = match class.special {
-            Special::None => Plan::forward(),
-            special => plan::special(self, world, special, frame, at, again.then_some(now)),
+        let Plan { expect, instead } = if class.special == Special::None {
+            Plan::forward()
+        } else {
+            plan::special(self, world, class.special, frame, at, again.then_some(now))
         };
         let request = instead.as_deref().unwrap_or(frame);
         let len = if matches!(expect, Expect::Quit) { 0 } else { request.len() };
@@ -156,6 +176,7 @@ impl Session {
         if len == 0 {
             self.answer_front();
         }
+        true
     }
 
     /// Whether a new request must be turned away because the hold is full. Once one was, all that
@@ -210,6 +231,10 @@ impl Session {
         }
         let Head::Ready { name, sub } = request::head(rest) else { return false };
         let class = world.table.lookup(name, sub);
+        // Too large for a connection that others wait for.
+        if !self.fits_link(world, Class::UNKNOWN) {
+            return false;
+        }
         count(world, class.effect);
         if let Special::Refused(allow) = class.special
             && !world.policy.allow.contains(&allow)
@@ -224,13 +249,7 @@ impl Session {
             self.refuse(world, now, class, true);
             return true;
         }
-        let names = request::args(rest).len().saturating_sub(1);
-        let expect = match class.special {
-            Special::Subscribe => Expect::Confirm(subscription::Kind::Channel, Some(names)),
-            Special::Psubscribe => Expect::Confirm(subscription::Kind::Pattern, Some(names)),
-            Special::Ssubscribe => Expect::Confirm(subscription::Kind::Shard, Some(names)),
-            _ => Expect::Forward,
-        };
+        let expect = plan::streamed(class.special, rest);
         let streamed = Some(Streamed::default());
         let entry =
             Entry { len: 0, at: now, effect: class.effect, expect, original: None, streamed };

@@ -4,7 +4,7 @@
 //! of a session is refused, everything behind it is too: a pipeline never has a hole.
 
 use super::log::Entry;
-use super::machine::{Link, Session};
+use super::machine::{Link, Session, Stream};
 use super::recover::Item;
 use super::{Expect, World, plan, texts};
 use crate::pure::command::Special;
@@ -22,12 +22,8 @@ impl Session {
     /// When a command that waits by its nature would have been answered by its node.
     pub(super) fn blocked_deadline(&self) -> Option<Time> {
         self.stuck_since?;
-        match &self.log.front()?.expect {
-            Expect::Blocking(blocking) if blocking.is_answerable() && !self.is_in_flight() => {
-                blocking.until
-            }
-            _ => None,
-        }
+        let Expect::Blocking(blocking) = &self.log.front()?.expect else { return None };
+        if blocking.is_answerable() && !self.is_in_flight() { blocking.until } else { None }
     }
 
     /// When the first request that cannot wait by its nature came.
@@ -64,15 +60,15 @@ impl Session {
         let mut items = Vec::new();
         while let Some((entry, request)) = self.log.pop_unsent() {
             let Entry { at, expect, original, streamed, .. } = entry;
-            items.push(match expect {
-                Expect::Local(reply) => Item::Local { at, reply },
-                _ if streamed.is_some() => {
-                    if streamed.is_some_and(|it| !it.complete) {
-                        self.stream = Some(super::machine::Stream::Discard);
-                    }
-                    Item::Local { at, reply: reply.into() }
+            items.push(if let Expect::Local(reply) = expect {
+                Item::Local { at, reply }
+            } else if let Some(streamed) = streamed {
+                if !streamed.complete {
+                    self.stream = Some(Stream::Discard);
                 }
-                _ => Item::Raw { at, request: original.unwrap_or(request) },
+                Item::Local { at, reply: reply.into() }
+            } else {
+                Item::Raw { at, request: original.unwrap_or(request) }
             });
         }
         let rest = std::mem::take(&mut self.replay);
@@ -85,7 +81,7 @@ impl Session {
                 Item::Local { reply, .. } => reply,
                 Item::Stream { entry, .. } => {
                     if entry.streamed.is_some_and(|it| !it.complete) {
-                        self.stream = Some(super::machine::Stream::Discard);
+                        self.stream = Some(Stream::Discard);
                     }
                     refused += 1;
                     reply.into()

@@ -4,6 +4,7 @@ use super::identity::Identity;
 use super::log::Log;
 use super::recover::{Item, Recovery};
 use super::restore::Restoring;
+use super::share::Sharing;
 use super::state::State;
 use super::{Expect, Held, World, texts};
 use crate::pure::resp::{reply, request};
@@ -22,6 +23,8 @@ pub enum End {
     Protocol,
     /// A reply was cut in the middle of a frame; nothing that follows could be understood.
     ReplyCut,
+    /// The client did not read its replies, and others must not wait for it.
+    SlowReader,
     /// A replication stream cannot move to another node.
     Tunnel,
 }
@@ -81,6 +84,7 @@ pub struct Session {
     pub(super) state: State,
     pub(super) identity: Identity,
     pub(super) link: Link,
+    pub(super) sharing: Sharing,
     /// Epoch in which the log was admitted, and of the link if there is one.
     pub(super) epoch: Epoch,
     /// The part of a reply that has arrived.
@@ -104,6 +108,8 @@ pub struct Session {
     charged: usize,
     /// What this session has of the worker's held commands.
     held: Held,
+    /// What this session has of the worker's requests in flight.
+    in_flight: usize,
 }
 
 impl Session {
@@ -118,6 +124,7 @@ impl Session {
             state: State::default(),
             identity: Identity::default(),
             link: Link::Down,
+            sharing: Sharing::default(),
             epoch: world.route.epoch,
             upbox: BytesMut::new(),
             replies: reply::Scanner::new(),
@@ -134,6 +141,7 @@ impl Session {
             eof: false,
             charged: 0,
             held: Held::default(),
+            in_flight: 0,
         }
     }
 
@@ -187,6 +195,7 @@ impl Session {
     /// A connection to the primary of the route in force was made.
     pub fn on_link(&mut self, world: &mut World, now: Time) {
         self.retry = None;
+        self.sharing.on_shared = false;
         self.replies = reply::Scanner::new();
         self.upbox.clear();
         self.link = Restoring::new(self, world)
@@ -297,6 +306,8 @@ impl Session {
         world.held.commands = world.held.commands.saturating_sub(self.held.commands);
         world.held.bytes = world.held.bytes.saturating_sub(self.held.bytes);
         self.held = Held::default();
+        world.in_flight = world.in_flight.saturating_sub(self.in_flight);
+        self.in_flight = 0;
         self.identity.forget(world);
     }
 
@@ -375,6 +386,9 @@ impl Session {
             (world.held.commands + held.commands).saturating_sub(self.held.commands);
         world.held.bytes = (world.held.bytes + held.bytes).saturating_sub(self.held.bytes);
         self.held = held;
+        let in_flight = if self.can_send(world) { waiting } else { 0 };
+        world.in_flight = (world.in_flight + in_flight).saturating_sub(self.in_flight);
+        self.in_flight = in_flight;
         if self.eof && (!self.is_busy() || !self.can_finish(world)) {
             self.end.get_or_insert(End::Client);
         }
@@ -396,6 +410,17 @@ impl Session {
     pub fn abandon(&mut self) {
         self.out.clear();
         self.end = Some(End::Client);
+    }
+
+    /// Whether the shell has something to do for the session: after a turn in which somebody
+    /// else gave it its replies.
+    pub fn needs_shell(&self, world: &World) -> bool {
+        self.end.is_some()
+            || self.proof_seen
+            || self.drop_link
+            || !self.out.is_empty()
+            || matches!(self.link, Link::Down)
+            || !self.to_node(world).is_empty()
     }
 
     /// The protocol cannot go on. `reply` is the last word.

@@ -37,6 +37,7 @@ mod reply;
 mod restore;
 mod scan;
 mod script;
+mod share;
 mod state;
 mod subscription;
 mod tally;
@@ -48,6 +49,7 @@ mod world;
 pub use crate::pure::resp::write::Proto;
 pub use machine::{End, Session};
 pub use proof::Proof;
+pub use share::{Key, Wish};
 pub use tally::Tally;
 pub use world::{Budget, Held, Limits, Policy, UncertainWrites, World};
 

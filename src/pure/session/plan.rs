@@ -1,5 +1,10 @@
 //! What one request becomes: what is sent for it, and what its reply will mean.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "most commands are forwarded as they are; only those that are not are named"
+)]
+
 use super::blocking::Blocking;
 use super::identity::{self, Ask};
 use super::machine::Session;
@@ -49,6 +54,18 @@ pub(super) fn classify(table: &Table, frame: &[u8]) -> Class {
         Head::Ready { name, sub } => table.lookup(name, sub),
         Head::NeedMore | Head::Inline => table.lookup(b"", b""),
     }
+}
+
+/// What the reply to a request that is too large to be kept will mean; `start` is what is there
+/// of it.
+pub(super) fn streamed(special: Special, start: &[u8]) -> Expect {
+    let kind = match special {
+        Special::Subscribe => Kind::Channel,
+        Special::Psubscribe => Kind::Pattern,
+        Special::Ssubscribe => Kind::Shard,
+        _ => return Expect::Forward,
+    };
+    Expect::Confirm(kind, Some(request::args(start).len().saturating_sub(1)))
 }
 
 /// The plan for a command that sessions treat specially. `again` is the time at which it is

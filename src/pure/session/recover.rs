@@ -83,13 +83,12 @@ impl Recovery {
             (None, Expect::Confirm(_, Some(left))) => unconfirmed(bytes, *left),
             (original, _) => original.unwrap_or(bytes),
         };
-        match plan::classify(table, &request).special {
-            Special::Multi if !self.in_multi => {
-                self.in_multi = true;
-                self.multi_at = Some(self.items.len());
-            }
-            Special::Exec | Special::Discard | Special::Reset => self.in_multi = false,
-            _ => {}
+        let special = plan::classify(table, &request).special;
+        if special == Special::Multi && !self.in_multi {
+            self.in_multi = true;
+            self.multi_at = Some(self.items.len());
+        } else if matches!(special, Special::Exec | Special::Discard | Special::Reset) {
+            self.in_multi = false;
         }
         self.items.push_back(Item::Raw { at: entry.at, request });
     }
@@ -166,6 +165,9 @@ impl Session {
     pub(super) fn lose_link(&mut self, world: &mut World) {
         let link = std::mem::replace(&mut self.link, Link::Down);
         self.drop_link = false;
+        // What is admitted again says so again.
+        self.sharing.on_shared = false;
+        self.sharing.needs_own = false;
         self.identity.lose();
         self.upbox.clear();
         if let Some(passing) = self.passing.take() {

@@ -101,7 +101,7 @@ impl Session {
 
     /// Whether, and how, the reply that starts with `rest` can pass before it is complete. One
     /// that must be looked into is collected whatever its size.
-    fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
+    pub(super) fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
         if !matches!(self.link, Link::Up) || rest.first() == Some(&b'-') {
             return None;
         }
@@ -115,7 +115,7 @@ impl Session {
             .then_some(Passing { hidden: self.state.reply != ReplyMode::On, unasked: false })
     }
 
-    fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
+    pub(super) fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
         if !passing.hidden {
             self.out.extend_from_slice(frame);
         }
@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// One whole frame.
-    fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
+    pub(super) fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
         let plain = frame.first() != Some(&b'-') && matches!(self.link, Link::Up);
         if plain
             && self.state.is_plain()
@@ -174,11 +174,9 @@ impl Session {
     /// Whether `frame` proves that the first request did not run.
     fn proof_in(&self, frame: &[u8]) -> Option<Proof> {
         let line = frame.strip_prefix(b"-").and(frame.strip_suffix(b"\r\n"))?;
-        match self.log.front()?.expect {
-            // A script can raise any error by itself.
-            Expect::Script(_) => None,
-            _ => Proof::of(line),
-        }
+        // A script can raise any error by itself.
+        let is_script = matches!(self.log.front()?.expect, Expect::Script(_));
+        if is_script { None } else { Proof::of(line) }
     }
 
     pub(super) fn note_proof(&mut self, world: &mut World, now: Time, proof: Proof) {
@@ -213,27 +211,23 @@ impl Session {
         let Some(taken) = self.log.take() else { return };
         let Taken { entry: Entry { at, effect, .. }, .. } = &taken;
         let (at, effect) = (*at, *effect);
-        match &taken.entry.expect {
-            _ if taken.entry.streamed.is_some_and(|it| it.gone) => {
-                world.tally.refused_streamed += 1;
-                recovery.answer(at, texts::STREAM_CUT);
-            }
-            Expect::Exec if proof.is_none() && frame.first() == Some(&b'*') => {
-                recovery.answer_exec(at, frame);
-            }
+        let is_exec = matches!(taken.entry.expect, Expect::Exec);
+        if taken.entry.streamed.is_some_and(|it| it.gone) {
+            world.tally.refused_streamed += 1;
+            recovery.answer(at, texts::STREAM_CUT);
+        } else if is_exec && proof.is_none() && frame.first() == Some(&b'*') {
+            recovery.answer_exec(at, frame);
+        } else if proof.is_none() && effect == Effect::Write && frame != texts::QUEUED {
             // Done, or refused for a reason of its own; never again.
-            _ if proof.is_none() && effect == Effect::Write && frame != texts::QUEUED => {
-                recovery.answer(at, frame);
-            }
-            _ => {
-                world.tally.replayed_writes += u64::from(effect == Effect::Write);
-                recovery.again(&table, taken);
-            }
+            recovery.answer(at, frame);
+        } else {
+            world.tally.replayed_writes += u64::from(effect == Effect::Write);
+            recovery.again(&table, taken);
         }
     }
 
     /// Ends the draining once everything that was sent has its answer.
-    fn finish_draining(&mut self, world: &mut World) {
+    pub(super) fn finish_draining(&mut self, world: &mut World) {
         if matches!(self.link, Link::Draining(_)) && !self.log.has_sent() {
             self.lose_link(world);
         }
@@ -252,11 +246,9 @@ impl Session {
     }
 
     fn is_confirmation(&self, frame: &[u8]) -> bool {
-        let expected = match &self.link {
-            Link::Restoring(_) => true,
-            _ => self.log.front().is_some_and(|it| matches!(it.expect, Expect::Confirm(..))),
-        };
-        expected
+        let confirms =
+            || self.log.front().is_some_and(|it| matches!(it.expect, Expect::Confirm(..)));
+        (matches!(self.link, Link::Restoring(_)) || confirms())
             && reply::items(frame)
                 .next()
                 .and_then(reply::text)
@@ -305,15 +297,7 @@ impl Session {
             Expect::Change(change) => self.answer_change(*change, frame, is_error),
             Expect::Replace(reply) => self.emit(&reply),
             Expect::Exec => self.answer_exec(world, frame),
-            Expect::ExecAsNull => {
-                let aborted = self.state.rare().and_then(|it| it.transaction.as_ref());
-                let reply = match aborted {
-                    Some(it) if it.is_aborted() => texts::EXECABORT,
-                    _ => texts::null_array(self.state.proto),
-                };
-                self.state.apply(Change::Discard);
-                self.emit(reply);
-            }
+            Expect::ExecAsNull => self.answer_broken_watch(),
             Expect::Cursor => {
                 let first = world.first_epoch.unwrap_or(self.epoch);
                 let tagged = scan::incoming(frame, first, self.epoch);
@@ -363,6 +347,17 @@ impl Session {
         }
     }
 
+    /// `EXEC` of a transaction whose watch was lost.
+    fn answer_broken_watch(&mut self) {
+        let transaction = self.state.rare().and_then(|it| it.transaction.as_ref());
+        let reply = match transaction {
+            Some(it) if it.is_aborted() => texts::EXECABORT,
+            _ => texts::null_array(self.state.proto),
+        };
+        self.state.apply(Change::Discard);
+        self.emit(reply);
+    }
+
     fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
         if is_error {
             return self.emit(frame);
@@ -391,9 +386,10 @@ impl Session {
             let Some(entry) = self.log.pop() else { return false };
             let gone = entry.streamed.is_some();
             let cursor = matches!(entry.expect, Expect::Cursor);
-            let change = match entry.expect {
-                Expect::Change(change) | Expect::Hello(change) => Some(*change),
-                _ => None,
+            let change = if let Expect::Change(change) | Expect::Hello(change) = entry.expect {
+                Some(*change)
+            } else {
+                None
             };
             if let Some(transaction) = &mut self.state.rare_mut().transaction {
                 transaction.queued(Queued { request, change, cursor }, gone);

@@ -25,6 +25,8 @@ pub struct Policy {
     pub hold_timeout: Duration,
     /// `sessions.uncertain_writes`.
     pub uncertain_writes: UncertainWrites,
+    /// `sessions.upstream: shared`.
+    pub shares: bool,
     /// `sessions.allow`.
     pub allow: Vec<Allow>,
     /// After a gap, subscribers get a message on this channel.
@@ -81,6 +83,8 @@ pub struct World {
     pub budget: Budget,
     /// Counts, taken by the shell.
     pub tally: Tally,
+    /// Requests that are on their way to the node or back.
+    pub in_flight: usize,
     /// Commands that wait for a primary at this moment.
     pub held: Held,
     /// How long those waited that went on or were answered since this was last taken.
@@ -101,6 +105,7 @@ impl World {
             limits,
             budget: Budget { used: 0, max: budget_max },
             tally: Tally::default(),
+            in_flight: 0,
             held: Held::default(),
             hold_ended: Vec::new(),
             scripts: Scripts::default(),

@@ -68,8 +68,8 @@ pub struct Gauge(AtomicU64);
 
 impl Gauge {
     /// Makes it `value`.
-    pub fn set(&self, value: usize) {
-        self.0.store(value as u64, Ordering::Relaxed);
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     /// One more.

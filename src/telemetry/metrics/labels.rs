@@ -2,6 +2,7 @@
 //! number of series is known when the program is compiled.
 
 use super::cell::Counter;
+use crate::pure::session;
 use crate::pure::topology::SignalKind;
 
 /// A closed set of values of one label.
@@ -184,6 +185,29 @@ impl From<SignalKind> for SignalLabel {
             SignalKind::Lost => Self::Lost,
             SignalKind::Unreachable => Self::Unreachable,
             SignalKind::NotPrimary => Self::NotPrimary,
+        }
+    }
+}
+
+impl From<session::Proof> for Proof {
+    fn from(proof: session::Proof) -> Self {
+        match proof {
+            session::Proof::Readonly => Self::ReadOnly,
+            session::Proof::MasterDown => Self::MasterDown,
+            session::Proof::Loading => Self::Loading,
+            session::Proof::Redirect => Self::Redirect,
+            session::Proof::Unblocked => Self::Unblocked,
+        }
+    }
+}
+
+impl From<session::End> for Closed {
+    fn from(end: session::End) -> Self {
+        match end {
+            session::End::Client => Self::Client,
+            session::End::Protocol => Self::ProtocolError,
+            session::End::SlowReader => Self::SlowReader,
+            session::End::ReplyCut | session::End::Tunnel => Self::Unrestorable,
         }
     }
 }

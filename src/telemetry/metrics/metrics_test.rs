@@ -1,6 +1,7 @@
 //! The conventions, held over the whole registry.
 
 use super::*;
+use crate::pure::session::Tally;
 use crate::pure::topology::SignalKind;
 use crate::pure::topology::snapshot::{Health, NodeStatus, Role, Snapshot};
 use crate::pure::topology::{Epoch, NodeId};
@@ -85,9 +86,11 @@ fn a_scrape_sums_what_the_workers_counted() {
     two.session_closed(Closed::Drain);
     one.bytes.add(Direction::NodeOut, 40);
     two.bytes.add(Direction::NodeOut, 2);
-    one.hold_began(100);
-    two.hold_began(11);
-    one.hold_ended(100, Duration::from_millis(30));
+    one.hold_commands.set(1);
+    one.hold_commands.set(0);
+    two.hold_commands.set(1);
+    two.hold_bytes.set(11);
+    one.hold_seconds.observe(Duration::from_millis(30));
     one.commands_refused.inc(Refused::Full);
 
     let check = |series: &str, expected: f64| {
@@ -105,6 +108,87 @@ fn a_scrape_sums_what_the_workers_counted() {
     check("segue_hold_seconds_sum", 0.03);
     let totals = Totals { sessions_open: 2, hold_commands: 1, hold_bytes: 11, ..Totals::default() };
     assert_eq!(metrics.totals(), totals);
+}
+
+#[test]
+fn each_count_of_a_session_reaches_a_series_of_its_own() {
+    // Different numbers, so that two that were swapped are seen.
+    let tally = Tally {
+        reads: 1,
+        writes: 2,
+        connection: 3,
+        held: 4,
+        released: 5,
+        replayed_reads: 6,
+        replayed_writes: 7,
+        uncertain: 8,
+        refused_timeout: 9,
+        refused_full: 10,
+        refused_policy: 11,
+        refused_streamed: 12,
+        proofs: [13, 14, 15, 16, 17],
+        restored: 18,
+        restore_failures: 19,
+        transactions_replayed: 20,
+        watches_broken: 21,
+        blocking_reissued: 22,
+        subscription_gaps: 23,
+        invalidations: 24,
+        scans_restarted: 25,
+        scripts_reloaded: 26,
+    };
+    let metrics = metrics();
+    metrics.worker().add(&tally);
+    let counts: [(&str, f64); 26] = [
+        ("requests_total{class=\"read\"}", 1.0),
+        ("requests_total{class=\"write\"}", 2.0),
+        ("requests_total{class=\"connection\"}", 3.0),
+        ("commands_held_total", 4.0),
+        ("commands_released_total", 5.0),
+        ("commands_replayed_total{class=\"read\"}", 6.0),
+        ("commands_replayed_total{class=\"write\"}", 7.0),
+        ("commands_uncertain_total", 8.0),
+        ("commands_refused_total{reason=\"timeout\"}", 9.0),
+        ("commands_refused_total{reason=\"full\"}", 10.0),
+        ("commands_refused_total{reason=\"policy\"}", 11.0),
+        ("commands_refused_total{reason=\"streamed\"}", 12.0),
+        ("nonexecution_proofs_total{kind=\"readonly\"}", 13.0),
+        ("nonexecution_proofs_total{kind=\"masterdown\"}", 14.0),
+        ("nonexecution_proofs_total{kind=\"loading\"}", 15.0),
+        ("nonexecution_proofs_total{kind=\"redirect\"}", 16.0),
+        ("nonexecution_proofs_total{kind=\"unblocked\"}", 17.0),
+        ("sessions_restored_total", 18.0),
+        ("session_restore_failures_total", 19.0),
+        ("transactions_replayed_total", 20.0),
+        ("watches_aborted_total", 21.0),
+        ("blocking_reissued_total", 22.0),
+        ("subscription_gaps_total", 23.0),
+        ("tracking_invalidations_total", 24.0),
+        ("scans_restarted_total", 25.0),
+        ("scripts_reloaded_total", 26.0),
+    ];
+    for (series, count) in counts {
+        let value = scraped(&metrics, &format!("segue_{series}"));
+        assert!((value - count).abs() < f64::EPSILON, "{series}: {value}");
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_configuration() {
+    let metrics = metrics();
+    let config = "\
+        group: { name: main, nodes: [{ name: a, address: 127.0.0.1:7001 }] }\n\
+        hold: { timeout: 2500ms, max_bytes: 1MiB }\n\
+        sessions: { max: 100, max_in_flight: 64KiB, max_query_buffer: 128KiB }\n";
+    metrics.limits.show(&Config::parse(config).expect("a configuration"), 90);
+    let check = |series: &str, expected: f64| {
+        assert!((scraped(&metrics, series) - expected).abs() < 1e-9, "{series}");
+    };
+    check("segue_sessions_max", 90.0);
+    check("segue_hold_max_bytes", 1_048_576.0);
+    check("segue_hold_max_seconds", 2.5);
+    check("segue_session_in_flight_max_bytes", 65_536.0);
+    check("segue_session_query_buffer_max_bytes", 131_072.0);
 }
 
 #[test]

@@ -27,16 +27,14 @@ pub use labels::{
 };
 pub use worker::WorkerCells;
 
+use crate::config::Config;
 use crate::telemetry::logs::Dropped;
 use prometheus::core::Collector;
 use prometheus::{Gauge as FloatGauge, IntGauge, Opts, Registry, TextEncoder};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Commit that this binary was built from, where the build says so.
-pub const COMMIT: &str = match option_env!("SEGUE_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
+/// Commit that this binary was built from.
+pub const COMMIT: &str = env!("SEGUE_COMMIT");
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -125,6 +123,18 @@ impl Metrics {
 }
 
 impl Limits {
+    /// Shows the limits of `config`. `sessions_max` is what the limit of open files left of
+    /// `sessions.max`.
+    pub fn show(&self, config: &Config, sessions_max: u64) {
+        let (hold, sessions) = (config.hold(), config.sessions());
+        let signed = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        self.sessions_max.set(i64::try_from(sessions_max).unwrap_or(i64::MAX));
+        self.hold_max_bytes.set(signed(hold.max_bytes()));
+        self.hold_max_seconds.set(hold.timeout().as_secs_f64());
+        self.in_flight_max_bytes.set(signed(sessions.max_in_flight_bytes()));
+        self.query_buffer_max_bytes.set(signed(sessions.max_query_buffer_bytes()));
+    }
+
     fn register(registry: &Registry) -> prometheus::Result<Self> {
         let bytes = |name: &str, help: &str| keep(registry, IntGauge::new(name, help)?);
         Ok(Self {

@@ -3,17 +3,17 @@
 use super::cell::{Counter, CounterBy, Exported, Gauge, Histogram};
 use super::labels::{Closed, Direction, Proof, Refused, Rejected, RequestClass};
 use super::{Totals, lock};
+use crate::pure::session::{self, Tally};
 use prometheus::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 macro_rules! worker_cells {
     ($($field:ident: $cell:ty = $name:literal, $help:literal;)+) => {
-        /// The cells of one thread of the data plane. That thread alone writes them (see
-        /// [`super::cell`]); any thread may read.
+        /// The cells of one thread of the data plane. That thread alone writes them (a second
+        /// writer would lose counts); any thread may read.
         ///
         /// Aligned so that two workers never share a cache line, nor a pair of lines that
         /// the processor fetches together.
@@ -46,6 +46,8 @@ worker_cells! {
         "segue_requests_total", "Requests read from clients, by class.";
     bytes: CounterBy<Direction> =
         "segue_bytes_total", "Bytes moved, by direction as seen from Segue.";
+    in_flight_requests: Gauge =
+        "segue_in_flight_requests", "Requests sent to a node and not answered yet.";
     in_flight_bytes: Gauge =
         "segue_in_flight_bytes", "Bytes of requests kept because they are unanswered or held.";
     hold_commands: Gauge = "segue_hold_commands", "Commands held now.";
@@ -99,18 +101,57 @@ impl WorkerCells {
         self.sessions_open.dec();
     }
 
-    /// A command of `bytes` is held from now on.
-    pub fn hold_began(&self, bytes: u64) {
-        self.commands_held.inc();
-        self.hold_commands.inc();
-        self.hold_bytes.add(bytes);
-    }
-
-    /// A command of `bytes` is no longer held, whatever became of it.
-    pub fn hold_ended(&self, bytes: u64, held_for: Duration) {
-        self.hold_commands.dec();
-        self.hold_bytes.sub(bytes);
-        self.hold_seconds.observe(held_for);
+    /// Adds what sessions counted.
+    pub fn add(&self, tally: &Tally) {
+        // Taken apart by name, so that a new count does not compile until it is exported.
+        let Tally {
+            reads,
+            writes,
+            connection,
+            held,
+            released,
+            replayed_reads,
+            replayed_writes,
+            uncertain,
+            refused_timeout,
+            refused_full,
+            refused_policy,
+            refused_streamed,
+            proofs,
+            restored,
+            restore_failures,
+            transactions_replayed,
+            watches_broken,
+            blocking_reissued,
+            subscription_gaps,
+            invalidations,
+            scans_restarted,
+            scripts_reloaded,
+        } = *tally;
+        self.requests.add(RequestClass::Read, reads);
+        self.requests.add(RequestClass::Write, writes);
+        self.requests.add(RequestClass::Connection, connection);
+        self.commands_held.add(held);
+        self.commands_released.add(released);
+        self.commands_replayed.add(RequestClass::Read, replayed_reads);
+        self.commands_replayed.add(RequestClass::Write, replayed_writes);
+        self.commands_uncertain.add(uncertain);
+        self.commands_refused.add(Refused::Timeout, refused_timeout);
+        self.commands_refused.add(Refused::Full, refused_full);
+        self.commands_refused.add(Refused::Policy, refused_policy);
+        self.commands_refused.add(Refused::Streamed, refused_streamed);
+        for (proof, count) in session::Proof::ALL.into_iter().zip(proofs) {
+            self.proofs.add(Proof::from(proof), count);
+        }
+        self.sessions_restored.add(restored);
+        self.restore_failures.add(restore_failures);
+        self.transactions_replayed.add(transactions_replayed);
+        self.watches_aborted.add(watches_broken);
+        self.blocking_reissued.add(blocking_reissued);
+        self.subscription_gaps.add(subscription_gaps);
+        self.tracking_invalidations.add(invalidations);
+        self.scans_restarted.add(scans_restarted);
+        self.scripts_reloaded.add(scripts_reloaded);
     }
 }
 

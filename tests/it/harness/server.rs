@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Lines of a server's log that a failed test shows.
-const LOG_LINES: usize = 25;
+const LOG_LINES: usize = 10;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

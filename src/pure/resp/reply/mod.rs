@@ -23,6 +23,8 @@
 
 mod read;
 #[cfg(test)]
+mod read_test;
+#[cfg(test)]
 mod scan_test;
 
 pub use read::{Items, Kind, error_text, int, is_null, items, kind, push_name, text};

@@ -145,7 +145,7 @@ fn repeats_its_error() {
 }
 
 /// Replies of any shape, attributes included; `depth` levels at most.
-fn any_reply() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_reply() -> impl Strategy<Value = Vec<u8>> {
     let leaf = prop_oneof![
         prop::sample::select(vec![
             "+OK\r\n",
@@ -219,7 +219,7 @@ fn any_cuts(len: usize) -> impl Strategy<Value = Vec<usize>> {
 }
 
 /// Replies with some bytes overwritten.
-fn any_damage() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_damage() -> impl Strategy<Value = Vec<u8>> {
     let strikes = vec(
         (any::<prop::sample::Index>(), prop::sample::select(b"*$%|>+:-\r\n019?x".to_vec())),
         0..4,

@@ -31,7 +31,7 @@ pub fn head(prefix: &[u8]) -> Head<'_> {
         return Head::Ready { name, sub: b"" };
     }
     let Some(rest) = rest else {
-        // The name is no command, so nobody will ask for a subcommand.
+        // So long a name is no command: nobody will ask for a subcommand.
         return Head::Ready { name, sub: b"" };
     };
     match short_arg(rest) {
@@ -40,13 +40,13 @@ pub fn head(prefix: &[u8]) -> Head<'_> {
     }
 }
 
-/// The argument at the start of `input` if it is short, or empty if it is long, and what
-/// follows if that is there. None if more input is needed to say.
+/// The argument at the start of `input` and what follows; of a long one neither. None if
+/// more input is needed to say.
 fn short_arg(input: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let (len, rest) = number_line(input.strip_prefix(b"$")?)?;
     let len = usize::try_from(len).ok()?;
     if len > NAME_MAX {
-        return Some((b"", rest.get(len.saturating_add(2)..)));
+        return Some((b"", None));
     }
     let (text, rest) = rest.split_at_checked(len)?;
     Some((text, Some(rest.get(2..)?)))

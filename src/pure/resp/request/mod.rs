@@ -27,8 +27,10 @@
 //! `client-query-buffer-limit`: that is for the owner of the buffer.
 
 mod args;
+#[cfg(test)]
+mod args_test;
 mod error;
-pub(crate) mod inline;
+mod inline;
 #[cfg(test)]
 mod scan_test;
 
@@ -243,14 +245,13 @@ impl Scanner {
                     if !self.read_number(input, ProtocolError::TooBigLength)? {
                         return Ok(None);
                     }
-                    // Both servers judge the marker when the line has ended, and before the
-                    // line end itself.
-                    if self.marker != b'$' {
-                        return Err(ProtocolError::ExpectedDollar(self.marker));
-                    }
                     self.state = State::LengthLf;
                 }
                 State::LengthLf => {
+                    // Both servers judge the marker before the line end, but once that is there.
+                    if self.marker != b'$' && self.at < input.len() {
+                        return Err(ProtocolError::ExpectedDollar(self.marker));
+                    }
                     if !self.read_lf(input)? {
                         return Ok(None);
                     }
@@ -293,12 +294,9 @@ impl Scanner {
 
     fn read_marker(&mut self, input: &[u8]) -> Result<bool, ProtocolError> {
         let Some(&marker) = input.get(self.at) else { return Ok(false) };
-        if marker == b'\r' {
-            return Err(ProtocolError::ExpectedDollar(marker));
-        }
         self.marker = marker;
         self.number = Number::ZERO;
-        self.step(State::Length);
+        self.step(if marker == b'\r' { State::LengthLf } else { State::Length });
         Ok(true)
     }
 

@@ -63,6 +63,10 @@ fn finds_the_end_of_arrays() {
     frame("*2\r\n$4\r\nECHO\r\n$12\r\n*1\r\n$4\r\nPING\r\n");
     frame("*1\r\n$4\r\nHOST\r\n");
     frame("*1\r\n$6\r\nPOSTAL\r\n");
+    frame("*1\r\n$6\r\nHOST:x\r\n");
+    // Only as a command is it an attack.
+    frame("*2\r\n$4\r\nECHO\r\n$4\r\nPOST\r\n");
+    frame("ECHO host:\r\n");
 }
 
 #[test]
@@ -111,7 +115,9 @@ fn refuses_lengths_in_the_words_of_the_servers() {
     refused("*1\r\n\0\r\n", "expected '$', got '\0'");
     refused("*1\r\nX1\rY", "expected '$', got 'X'");
     // Not before the line has ended.
-    check(b"*1\r\nX", Scan::Partial);
+    for input in ["*1\r\nX", "*1\r\nX1\r", "*1\r\n\r"] {
+        check(input.as_bytes(), Scan::Partial);
+    }
 }
 
 /// Valkey 9.1 alone: Redis 7.0 takes any byte in these places.

@@ -1,0 +1,200 @@
+//! THE loop of the control plane: one event in, actions out, each carried out before the next
+//! event is looked at. It owns the brain; nothing else touches it.
+//!
+//! It never waits for a node: probes and orders are tasks that report back as events.
+
+use super::prober::Prober;
+use super::publisher::Publisher;
+use super::{Clock, Settings, executor, journal, learner};
+use crate::pure::command::Table;
+use crate::pure::failover::{Action, Brain, Event, NodeSpec, Order};
+use crate::pure::time::Time;
+use crate::pure::topology::snapshot::Snapshot;
+use crate::pure::topology::{NodeId, Primary, Route, Signal};
+use crate::telemetry::metrics::ControlMetrics;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::sleep_until;
+use tracing::info;
+
+/// Probe results, order outcomes and confirmations that wait for their turn. Each sender has
+/// at most a few under way, so this is never full while the loop runs.
+const EVENTS_MAX: usize = 1024;
+
+/// How old the published snapshot may be while nothing happens.
+const SNAPSHOT_AGE_MAX: Duration = Duration::from_millis(100);
+
+/// The ends of the channels that join the control plane with everybody else.
+#[derive(Debug)]
+pub struct Ends {
+    /// To every worker.
+    pub route: watch::Sender<Route>,
+    /// From each worker: the version that it has confirmed.
+    pub confirmed: Vec<watch::Receiver<u64>>,
+    /// From the workers: hints of trouble.
+    pub signals: mpsc::Receiver<Signal>,
+    /// To `ops`.
+    pub snapshot: watch::Sender<Arc<Snapshot>>,
+    /// To every worker: commands learnt from the primary.
+    pub table: watch::Sender<Arc<Table>>,
+    /// What is counted.
+    pub metrics: ControlMetrics,
+    /// Turns true when the process is about to end.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// Runs the control plane until `ends.shutdown` turns true. Needs a single-threaded runtime of
+/// its own, so that nothing else delays a probe.
+///
+/// # Panics
+///
+/// If an invariant of the brain is broken; see [`Brain::step`].
+pub async fn run(settings: Settings, ends: Ends) {
+    let clock = Clock::start();
+    let (events_in, mut events) = mpsc::channel(EVENTS_MAX);
+    let Ends { route, confirmed, mut signals, snapshot, table, metrics, mut shutdown } = ends;
+    let publisher = Publisher::new(route, confirmed, &events_in);
+    let brain = Brain::new(
+        settings.params.clone(),
+        settings.group.clone(),
+        settings.nodes.clone(),
+        clock.now(),
+    );
+    let mut driver = Driver {
+        clock,
+        brain,
+        publisher,
+        snapshot,
+        snapshot_at: None,
+        table,
+        learning: None,
+        learnt_from: None,
+        metrics,
+        nudges: BTreeMap::new(),
+        events: events_in,
+        settings,
+    };
+    for (index, spec) in driver.settings.nodes.clone().into_iter().enumerate() {
+        let node = NodeId(u16::try_from(index).unwrap_or(u16::MAX));
+        driver.watch(node, spec);
+    }
+    driver.take(Event::Confirmed { version: driver.publisher.confirmed() });
+    let mut has_signals = true;
+    loop {
+        let deadline = clock.instant(driver.brain.deadline());
+        tokio::select! {
+            // Shutdown first, so that nothing is promoted on the way out. Then what nodes and
+            // workers said, in the order in which they said it: a verdict of the timer must
+            // not overtake an answer that is here already.
+            biased;
+            _ = shutdown.wait_for(|it| *it) => break,
+            Some(event) = events.recv() => driver.take(event),
+            signal = signals.recv(), if has_signals => match signal {
+                Some(signal) => {
+                    driver.metrics.signalled(signal.kind);
+                    driver.take(Event::Signalled(signal));
+                }
+                None => has_signals = false,
+            },
+            () = sleep_until(deadline) => driver.take(Event::Tick),
+        }
+    }
+    info!("The control plane has stopped");
+}
+
+struct Driver {
+    clock: Clock,
+    brain: Brain,
+    publisher: Publisher,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    snapshot_at: Option<Time>,
+    table: watch::Sender<Arc<Table>>,
+    learning: Option<AbortHandle>,
+    learnt_from: Option<Primary>,
+    metrics: ControlMetrics,
+    nudges: BTreeMap<NodeId, Arc<Notify>>,
+    events: mpsc::Sender<Event>,
+    settings: Settings,
+}
+
+impl Driver {
+    /// Hands one event to the brain and obeys.
+    fn take(&mut self, event: Event) {
+        let now = self.clock.now();
+        let actions = self.brain.step(now, event);
+        let is_quiet = actions.is_empty();
+        for action in actions {
+            match action {
+                Action::Publish(route) => self.publish(route),
+                Action::Probe(node) => self.nudge(node),
+                Action::Watch(node) => {
+                    if let Some(spec) = self.brain.spec(node).cloned() {
+                        self.watch(node, spec);
+                    }
+                }
+                Action::Order(order) => self.order(order),
+                Action::Note(note) => {
+                    journal::record(&self.brain, &note);
+                    journal::count(&self.metrics, &note);
+                }
+            }
+        }
+        self.publisher.complain();
+        if !is_quiet || self.snapshot_at.is_none_or(|it| now.since(it) >= SNAPSHOT_AGE_MAX) {
+            self.snapshot_at = Some(now);
+            self.snapshot.send_replace(Arc::new(self.brain.snapshot(now)));
+        }
+    }
+
+    fn publish(&mut self, route: Route) {
+        self.publisher.publish(route);
+        if let Some(primary) = route.primary()
+            && self.learnt_from != Some(primary)
+        {
+            self.learnt_from = Some(primary);
+            if let Some(earlier) = self.learning.take() {
+                earlier.abort();
+            }
+            let credentials = self.settings.credentials.clone();
+            let task = learner::learn(primary.addr, credentials, self.table.clone());
+            self.learning = Some(tokio::spawn(task).abort_handle());
+        }
+    }
+
+    fn nudge(&self, node: NodeId) {
+        if let Some(nudge) = self.nudges.get(&node) {
+            nudge.notify_one();
+        }
+    }
+
+    fn watch(&mut self, node: NodeId, spec: NodeSpec) {
+        let nudge = Arc::new(Notify::new());
+        self.nudges.insert(node, Arc::clone(&nudge));
+        let prober = Prober {
+            node,
+            metrics: self.metrics.node(node).cloned(),
+            spec,
+            credentials: self.settings.credentials.clone(),
+            interval: self.settings.params.detect.interval,
+            timeout: self.settings.params.detect.timeout,
+            clock: self.clock,
+            nudge,
+        };
+        tokio::spawn(prober.run(self.events.clone()));
+    }
+
+    fn order(&self, order: Order) {
+        let Some(address) = self.brain.spec(order.node()).map(|it| it.address.clone()) else {
+            return;
+        };
+        let (events, credentials) = (self.events.clone(), self.settings.credentials.clone());
+        tokio::spawn(async move {
+            let outcome = executor::execute(&order, &address, credentials.as_ref()).await;
+            // Nobody listens only when the process ends.
+            let _gone = events.send(Event::Ordered { order, outcome }).await;
+        });
+    }
+}

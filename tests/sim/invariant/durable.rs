@@ -1,0 +1,56 @@
+//! An acknowledged write that the promoted replica had is never lost later.
+//!
+//! With one proxy, every acknowledged write is in what serves, except those that were not on the
+//! replica when it was promoted, and those of a primary that came back without them and had no
+//! replica to ask. Several proxies without a coordinator promise less, and are not held to it.
+
+use crate::client::Outcome;
+use crate::sim::Sim;
+
+impl Sim {
+    /// The gate opens for `node`.
+    pub(super) fn check_durable(&mut self, p: usize, node: usize) {
+        if self.swarm.proxies > 1 {
+            return;
+        }
+        let eyes = &self.checker.eyes[p];
+        let run = eyes.known[node].report.as_ref().map(|it| it.run_id);
+        let is_same = eyes.serving == Some(node) && eyes.served.as_ref().map(|it| it.run_id) == run;
+        // Who begins to serve decides what is left; the other checks say whether it may.
+        let missing = self.missing(node);
+        if is_same && !self.checker.meddled {
+            let example = missing.first().copied();
+            self.check(missing.is_empty(), "durable", || {
+                format!("node {node} serves on without {} writes, say {example:?}", missing.len())
+            });
+        } else {
+            self.checker.lost.extend(missing);
+        }
+    }
+
+    pub(super) fn check_durable_end(&mut self) {
+        if self.swarm.proxies > 1 || self.checker.meddled {
+            return;
+        }
+        let Some(node) = self.checker.eyes[0].serving else { return };
+        if self.proxies[0].route.primary().is_none() {
+            return;
+        }
+        let missing = self.missing(node);
+        let example = missing.first().copied();
+        self.check(missing.is_empty(), "durable", || {
+            format!("{} acknowledged writes are gone, say {example:?}", missing.len())
+        });
+    }
+
+    /// Acknowledged writes that `node` does not have.
+    fn missing(&self, node: usize) -> Vec<usize> {
+        let Some(process) = &self.nodes[node].process else { return Vec::new() };
+        let point = process.point();
+        let acked = self.checker.writes.iter().enumerate().filter(|it| *it.1 == Outcome::Acked);
+        acked
+            .map(|it| it.0)
+            .filter(|it| !self.checker.lost.contains(it) && !self.data.contains(point, *it))
+            .collect()
+    }
+}
