@@ -175,7 +175,8 @@ fn judge(
     let kinship = lineage.kinship(report, lost.report);
     // Servers say 0 or 1 for "nothing yet". It is no lack where the primary's history, whose id a
     // replica takes over when its first copy is complete, has not begun either.
-    if report.offset <= 1 && !is_salvage && kinship != Kinship::Same {
+    let has_copy = kinship == Kinship::Same && link.state != LinkState::Syncing;
+    if report.offset <= 1 && !is_salvage && !has_copy {
         return Err(Reject::NeverSynced);
     }
     let is_same = match kinship {
