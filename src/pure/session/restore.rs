@@ -57,7 +57,7 @@ impl Restoring {
     /// The burst for `state` alone, and how many replies it gets.
     pub(super) fn of_state(state: &State) -> (Vec<u8>, usize) {
         let mut it = Self::default();
-        it.login(state);
+        it.login(state, state.login.as_ref());
         (it.bytes.to_vec(), it.steps.len())
     }
 
