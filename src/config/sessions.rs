@@ -28,6 +28,8 @@ pub struct Sessions {
 pub enum Upstream {
     /// Each session has an upstream connection of its own.
     Dedicated,
+    /// Sessions share a few, and get their own when they need one.
+    Shared,
 }
 
 fn read_allow(text: &str) -> Result<Allow, String> {
@@ -184,10 +186,7 @@ impl Default for Sessions {
 
 impl Upstream {
     fn read(text: &str) -> Result<Self, String> {
-        if text == "shared" {
-            return Err("`shared` is not available in this version; write `dedicated`".to_owned());
-        }
-        human::choice(text, &[("dedicated", Self::Dedicated)])
+        human::choice(text, &[("dedicated", Self::Dedicated), ("shared", Self::Shared)])
     }
 }
 
@@ -216,11 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn shared_connections_are_announced_not_accepted() {
-        assert_eq!(
-            errors("sessions: { upstream: shared }"),
-            "1:13: sessions.upstream: `shared` is not available in this version; write `dedicated`",
-        );
+    fn connections_are_shared_or_not() {
+        let upstream = |text: &str| config(text).sessions().upstream();
+        assert_eq!(upstream("sessions: { upstream: shared }"), Upstream::Shared);
+        assert_eq!(upstream("sessions: { upstream: dedicated }"), Upstream::Dedicated);
     }
 
     #[test]

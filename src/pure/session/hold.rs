@@ -60,6 +60,9 @@ impl Session {
         let mut items = Vec::new();
         while let Some((entry, request)) = self.log.pop_unsent() {
             let Entry { at, expect, original, streamed, .. } = entry;
+            if matches!(expect, Expect::Acquaintance) {
+                continue;
+            }
             items.push(if let Expect::Local(reply) = expect {
                 Item::Local { at, reply }
             } else if let Expect::Fatal(reply) = expect {

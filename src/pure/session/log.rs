@@ -131,6 +131,16 @@ impl Log {
         dropped
     }
 
+    /// The entries, the last first.
+    pub(super) fn entries_back(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().rev()
+    }
+
+    /// The last `n` bytes that were marked as sent were not.
+    pub(super) fn unmark_sent(&mut self, n: usize) {
+        self.sent = self.sent.saturating_sub(n);
+    }
+
     /// The request whose reply comes next.
     pub(super) fn front(&self) -> Option<&Entry> {
         self.entries.front()

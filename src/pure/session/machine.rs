@@ -5,6 +5,7 @@ use super::identity::Identity;
 use super::log::Log;
 use super::recover::{Item, Recovery};
 use super::restore::Restoring;
+use super::share::Sharing;
 use super::state::State;
 use super::{Expect, Held, World, texts};
 use crate::pure::resp::{reply, request};
@@ -23,6 +24,8 @@ pub enum End {
     Protocol,
     /// A reply was cut in the middle of a frame; nothing that follows could be understood.
     ReplyCut,
+    /// The client did not read its replies, and others must not wait for it.
+    SlowReader,
     /// A replication stream cannot move to another node.
     Tunnel,
 }
@@ -81,6 +84,11 @@ pub struct Session {
     /// What the client sent and was not admitted.
     pub(super) inbox: BytesMut,
     pub(super) requests: request::Scanner,
+    /// The node has taken a command of this session that it takes from nobody unknown. Until
+    /// then the servers' limits for strangers hold.
+    pub(super) is_proven: bool,
+    /// The node has said that it does not know the client.
+    pub(super) is_stranger: bool,
     pub(super) stream: Option<Stream>,
     /// What was taken back and is to be admitted again, before the inbox.
     pub(super) replay: VecDeque<Item>,
@@ -88,6 +96,7 @@ pub struct Session {
     pub(super) state: State,
     pub(super) identity: Identity,
     pub(super) link: Link,
+    pub(super) sharing: Sharing,
     /// Epoch in which the log was admitted, and of the link if there is one.
     pub(super) epoch: Epoch,
     /// The part of a reply that has arrived.
@@ -128,13 +137,16 @@ impl Session {
     pub fn new(world: &World) -> Self {
         Self {
             inbox: BytesMut::new(),
-            requests: request::Scanner::new(world.limits.request),
+            requests: request::Scanner::new(request::Limits::UNAUTHENTICATED),
+            is_proven: false,
+            is_stranger: false,
             stream: None,
             replay: VecDeque::new(),
             log: Log::default(),
             state: State::default(),
             identity: Identity::default(),
             link: Link::Down,
+            sharing: Sharing::default(),
             epoch: world.route.epoch,
             upbox: BytesMut::new(),
             replies: reply::Scanner::new(),
@@ -212,6 +224,7 @@ impl Session {
     /// A connection to the primary of the route in force was made.
     pub fn on_link(&mut self, world: &mut World, now: Time) {
         self.retry = None;
+        self.sharing.on_shared = false;
         self.replies = reply::Scanner::new();
         self.upbox.clear();
         self.link = Restoring::new(self, world)
@@ -303,6 +316,9 @@ impl Session {
         self.out.advance(n);
         if self.out.is_empty() && self.out.capacity() > KEPT_BYTES_MAX {
             self.out = BytesMut::new();
+        }
+        if self.eof && !self.is_busy() {
+            self.end.get_or_insert(End::Client);
         }
     }
 
@@ -469,6 +485,17 @@ impl Session {
     pub fn abandon(&mut self) {
         self.out.clear();
         self.end = Some(End::Client);
+    }
+
+    /// Whether the shell has something to do for the session: after a turn in which somebody
+    /// else gave it its replies.
+    pub fn needs_shell(&self, world: &World) -> bool {
+        self.end.is_some()
+            || self.proof_seen
+            || self.drop_link
+            || !self.out.is_empty()
+            || matches!(self.link, Link::Down)
+            || !self.to_node(world).is_empty()
     }
 
     /// The protocol cannot go on. `reply` is the last word.

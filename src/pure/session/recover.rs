@@ -79,6 +79,9 @@ impl Recovery {
     /// A request that can be admitted again.
     pub(super) fn again(&mut self, table: &Table, taken: Taken) {
         let Taken { entry, bytes, .. } = taken;
+        if matches!(entry.expect, Expect::Acquaintance) {
+            return;
+        }
         if entry.streamed.is_some() {
             self.items.push_back(Item::Stream { entry: Box::new(entry), request: bytes });
             return;
@@ -191,6 +194,9 @@ impl Session {
         let link = std::mem::replace(&mut self.link, Link::Down);
         let was_in_use = !matches!(link, Link::Down | Link::Restoring(_));
         self.drop_link = false;
+        // What is admitted again says so again.
+        self.sharing.on_shared = false;
+        self.sharing.needs_own = false;
         self.identity.lose();
         self.upbox.clear();
         if let Some(passing) = self.passing.take() {

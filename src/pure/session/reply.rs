@@ -101,7 +101,7 @@ impl Session {
 
     /// Whether, and how, the reply that starts with `rest` can pass before it is complete. One
     /// that must be looked into is collected whatever its size.
-    fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
+    pub(super) fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
         if !matches!(self.link, Link::Up) || rest.first() == Some(&b'-') {
             return None;
         }
@@ -115,7 +115,7 @@ impl Session {
             .then_some(Passing { hidden: self.state.reply != ReplyMode::On, unasked: false })
     }
 
-    fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
+    pub(super) fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
         if !passing.hidden {
             self.out.extend_from_slice(frame);
         }
@@ -140,6 +140,9 @@ impl Session {
         {
             self.out.extend_from_slice(frame);
             self.log.pop();
+            if !self.is_proven {
+                self.is_known_now(world);
+            }
             return self.answer_front();
         }
         if matches!(self.link, Link::Doubting(_)) {
@@ -247,7 +250,7 @@ impl Session {
     }
 
     /// Ends the draining once everything that was sent has its answer.
-    fn finish_draining(&mut self, world: &mut World) {
+    pub(super) fn finish_draining(&mut self, world: &mut World) {
         if matches!(self.link, Link::Draining(_)) && !self.log.has_sent() {
             self.lose_link(world);
         }
@@ -312,8 +315,10 @@ impl Session {
             });
             return self.confirm(kind, left, frame);
         }
+        self.note_acquaintance(world, frame, is_error);
         let Some(entry) = self.log.pop() else { return };
         match entry.expect {
+            Expect::Acquaintance => {}
             Expect::Change(change) => self.answer_change(*change, frame, is_error),
             Expect::Replace(reply) => self.emit(&reply),
             Expect::Exec => self.answer_exec(world, frame),
@@ -376,6 +381,15 @@ impl Session {
         };
         self.state.apply(Change::Discard);
         self.emit(reply);
+    }
+
+    /// Learns from a reply whether the node knows the client.
+    fn note_acquaintance(&mut self, world: &World, frame: &[u8], is_error: bool) {
+        if frame.starts_with(b"-NOAUTH ") {
+            self.is_stranger = true;
+        } else if !is_error && !self.is_proven {
+            self.is_known_now(world);
+        }
     }
 
     fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {

@@ -54,6 +54,13 @@ impl Restoring {
         (!it.steps.is_empty()).then_some(it)
     }
 
+    /// The burst for `state` alone, and how many replies it gets.
+    pub(super) fn of_state(state: &State) -> (Vec<u8>, usize) {
+        let mut it = Self::default();
+        it.login(state);
+        (it.bytes.to_vec(), it.steps.len())
+    }
+
     pub(super) fn unsent(&self) -> &[u8] {
         &self.bytes
     }

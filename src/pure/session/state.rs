@@ -119,6 +119,11 @@ pub(super) struct State {
 }
 
 impl State {
+    /// The state of a connection that is nothing but this.
+    pub(super) fn of(proto: Proto, login: Option<Login>, db: Option<Box<[u8]>>) -> Self {
+        Self { proto, login, db, ..Self::default() }
+    }
+
     pub(super) fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
     }

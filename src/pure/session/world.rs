@@ -34,6 +34,8 @@ pub struct Policy {
     pub hold_timeout: Duration,
     /// `sessions.uncertain_writes`.
     pub uncertain_writes: UncertainWrites,
+    /// `sessions.upstream: shared`.
+    pub shares: bool,
     /// `sessions.allow`.
     pub allow: Vec<Allow>,
     /// After a gap, subscribers get a message on this channel.

@@ -29,6 +29,13 @@ macro_rules! labels {
         impl $name {
             /// Every value.
             pub const ALL: [Self; [$($value),+].len()] = [$(Self::$variant),+];
+
+            /// Its text, as in metrics and logs.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $value,)+
+                }
+            }
         }
 
         impl Label for $name {
@@ -208,6 +215,7 @@ impl From<session::End> for Closed {
         match end {
             session::End::Client => Self::Client,
             session::End::Protocol => Self::ProtocolError,
+            session::End::SlowReader => Self::SlowReader,
             session::End::ReplyCut | session::End::Tunnel => Self::Unrestorable,
         }
     }

@@ -195,6 +195,21 @@ impl Proxy {
         });
     }
 
+    /// Waits until the status names `node` as the primary. It is written after the gate opened.
+    #[track_caller]
+    pub(crate) fn wait_primary(&self, node: &str) {
+        eventually("the status names the primary", || {
+            (self.status()["primary"] == json!(node)).then_some(())
+        });
+    }
+
+    /// Waits until `count` failovers ended with a promotion.
+    #[track_caller]
+    pub(crate) fn wait_promotions(&self, count: usize) {
+        let counted = || self.metric("segue_failovers_total{outcome=\"promoted\"}") as usize;
+        eventually("promotions are counted", || (counted() == count).then_some(()));
+    }
+
     /// The value of one series, named as `/metrics` prints it.
     #[track_caller]
     pub(crate) fn metric(&self, series: &str) -> f64 {
