@@ -88,6 +88,10 @@ impl Session {
                     self.push_local(at, Expect::Local(reply));
                     self.answer_front();
                 }
+                Some(Item::Fatal { at, reply }) => {
+                    self.push_local(at, Expect::Fatal(reply));
+                    self.answer_front();
+                }
                 Some(Item::Raw { at, request }) => {
                     if !self.admit_frame(world, now, &request, at, true) {
                         self.replay.push_front(Item::Raw { at, request });
@@ -174,7 +178,8 @@ impl Session {
         };
         let request = instead.as_deref().unwrap_or(frame);
         let len = if matches!(expect, Expect::Quit) { 0 } else { request.len() };
-        let original = instead.is_some().then(|| frame.into());
+        // `QUIT` has no bytes in the log, but may have to be admitted again.
+        let original = (instead.is_some() || len == 0).then(|| frame.into());
         let effect = class.effect;
         let entry = Entry { len, at, effect, expect, original, streamed: None };
         self.log.push(entry, request.get(..len).unwrap_or_default());

@@ -65,6 +65,8 @@ impl Session {
             }
             items.push(if let Expect::Local(reply) = expect {
                 Item::Local { at, reply }
+            } else if let Expect::Fatal(reply) = expect {
+                Item::Fatal { at, reply }
             } else if let Some(streamed) = streamed {
                 if !streamed.complete {
                     self.stream = Some(Stream::Discard);
@@ -82,6 +84,10 @@ impl Session {
             let at = item.at();
             let reply: Box<[u8]> = match item {
                 Item::Local { reply, .. } => reply,
+                Item::Fatal { reply, .. } => {
+                    self.replay.push_back(Item::Fatal { at, reply });
+                    continue;
+                }
                 Item::Stream { entry, .. } => {
                     if entry.streamed.is_some_and(|it| !it.complete) {
                         self.stream = Some(Stream::Discard);

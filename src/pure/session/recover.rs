@@ -28,6 +28,8 @@ pub(super) enum Item {
     Raw { at: Time, request: Box<[u8]> },
     /// An answer that waits for its turn.
     Local { at: Time, reply: Box<[u8]> },
+    /// The last word to a client that broke the protocol.
+    Fatal { at: Time, reply: Box<[u8]> },
     /// The beginning of a large request of which nothing was lost.
     Stream { entry: Box<Entry>, request: Box<[u8]> },
 }
@@ -37,14 +39,14 @@ impl Item {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Raw { request, .. } | Self::Stream { request, .. } => request.len(),
-            Self::Local { reply, .. } => reply.len(),
+            Self::Local { reply, .. } | Self::Fatal { reply, .. } => reply.len(),
         }
     }
 
     /// When its request was first seen.
     pub(super) fn at(&self) -> Time {
         match self {
-            Self::Raw { at, .. } | Self::Local { at, .. } => *at,
+            Self::Raw { at, .. } | Self::Local { at, .. } | Self::Fatal { at, .. } => *at,
             Self::Stream { entry, .. } => entry.at,
         }
     }
@@ -111,6 +113,11 @@ impl Recovery {
         }
     }
 
+    /// Whether what comes next was only queued: it cannot have run.
+    pub(super) const fn is_in_multi(&self) -> bool {
+        self.in_multi
+    }
+
     /// A request that has its answer.
     pub(super) fn answer(&mut self, at: Time, reply: impl Into<Box<[u8]>>) {
         self.items.push_back(Item::Local { at, reply: reply.into() });
@@ -135,6 +142,9 @@ impl Recovery {
         let (at, effect, whole) = (taken.entry.at, taken.entry.effect, taken.whole);
         if let Expect::Local(reply) = taken.entry.expect {
             return self.answer(at, reply);
+        }
+        if let Expect::Fatal(reply) = taken.entry.expect {
+            return self.items.push_back(Item::Fatal { at, reply });
         }
         if let Some(streamed) = taken.entry.streamed
             && streamed.gone

@@ -232,7 +232,9 @@ impl Session {
         let is_exec = matches!(taken.entry.expect, Expect::Exec);
         let is_script = matches!(taken.entry.expect, Expect::Script(_));
         // On a replica no write of a script is done.
-        let never_ran = proof.is_some() || is_script && Proof::is_said_by_scripts(line);
+        let never_ran = proof.is_some()
+            || recovery.is_in_multi()
+            || is_script && Proof::is_said_by_scripts(line);
         if taken.entry.streamed.is_some_and(|it| it.gone) {
             world.tally.refused_streamed += 1;
             recovery.answer(at, texts::STREAM_CUT);

@@ -43,6 +43,7 @@ fn a_refused_login_is_the_servers_own_error_and_no_closed_socket(kind: Kind) {
             _ => allow(scene.replica(), ">changed"),
         }
         scene.change(change);
+        scene.wait_served();
         for session in &mut sessions {
             for command in [&["GET", "k"][..], &["SET", "k", "w"]] {
                 let refused = session.call(command);
@@ -76,6 +77,7 @@ fn a_session_can_log_in_anew_after_its_login_was_refused(kind: Kind) {
             log_in(session, n == 1, "old");
         }
         scene.change(change);
+        scene.wait_served();
         for (n, session) in sessions.iter_mut().enumerate() {
             let refused = session.call(&["GET", "k"]);
             assert!(refused.error().is_some_and(|it| it.starts_with("WRONGPASS ")));

@@ -9,6 +9,7 @@ mod scene;
 mod blocking;
 mod credentials;
 mod identity;
+mod invisible;
 mod modes;
 mod proofs;
 mod scans;

@@ -38,6 +38,7 @@ fn a_script_that_was_seen_is_known_to_the_next_primary(kind: Kind) {
     let shas = [LOADED, SEEN, IN_MULTI].map(|it| sha(&scene, it));
     for change in Change::ALL {
         scene.change(change);
+        scene.wait_served();
         for (sha, word) in shas.iter().zip(["loaded 1", "seen 1", "in multi 1"]) {
             assert_eq!(taker.call(&["EVALSHA_RO", sha, "0", "1"]), word, "{change:?}");
         }
