@@ -10,6 +10,8 @@
 //! script that was answered by a replica may run again. Frames wait for the verdict, for one round
 //! trip.
 //!
+//! On a connection that others share nothing is asked: there the error is passed on.
+//!
 //! # What is left
 //!
 //! A node that was a primary when the script ran, and a replica when it was asked a fraction of a
@@ -67,6 +69,7 @@ impl Session {
         !self.is_settled
             && self.stream.is_none()
             && !self.tail_multi
+            && !self.sharing.on_shared
             && matches!(self.link, Link::Up)
             && Proof::is_said_by_scripts(line)
     }
@@ -94,6 +97,9 @@ impl Session {
 
     /// The node has answered what it is, or is known not to be a primary any more.
     pub(super) fn settle_doubt(&mut self, world: &mut World, now: Time, is_replica: bool) {
+        if !matches!(self.link, Link::Doubting(_)) {
+            return;
+        }
         let Link::Doubting(doubt) = std::mem::replace(&mut self.link, Link::Up) else { return };
         if is_replica {
             self.note_proof(world, now, Proof::Readonly);

@@ -137,14 +137,13 @@ impl Restoring {
 
     fn listen(&mut self, rare: &Rare) {
         for kind in Kind::ALL {
-            let names = rare.subscriptions.of(kind);
-            if names.is_empty() {
-                continue;
+            let names: Vec<&[u8]> = rare.subscriptions.of(kind).iter().map(AsRef::as_ref).collect();
+            for names in names.chunks(NAMES_AT_ONCE) {
+                let request: Vec<&[u8]> =
+                    [kind.command()].into_iter().chain(names.iter().copied()).collect();
+                write::request(&mut self.bytes, &request);
+                self.steps.extend(std::iter::repeat_n(Step::Confirm, names.len()));
             }
-            let request: Vec<&[u8]> =
-                [kind.command()].into_iter().chain(names.iter().map(AsRef::as_ref)).collect();
-            write::request(&mut self.bytes, &request);
-            self.steps.extend(std::iter::repeat_n(Step::Confirm, names.len()));
         }
         if rare.monitor {
             self.ask(Step::Must, &[b"MONITOR"]);
@@ -289,6 +288,8 @@ impl Session {
     }
 }
 
+/// Names in one `SUBSCRIBE`: a node that has to take very many serves others in between.
+const NAMES_AT_ONCE: usize = 500;
 /// Where a connection that others redirect their tracking to listens in RESP2.
 const INVALIDATE_CHANNEL: &[u8] = b"__redis__:invalidate";
 /// "Drop everything that you cached", as the servers say after `FLUSHALL`.

@@ -1,7 +1,7 @@
 //! In normal operation Segue is invisible: every command of the merged tables gives, byte for
 //! byte, the reply of a direct connection, or stands in [`EXCEPTIONS`] with the reason.
 
-use super::resp3;
+use super::{patient, resp3};
 use crate::harness::{Client, Group, Kind, Proxy, encode};
 use std::collections::BTreeSet;
 
@@ -167,7 +167,8 @@ fn replies(client: &mut Client, requests: &[Vec<&str>]) -> Vec<String> {
 /// in both protocols, first directly and then through Segue to the same node.
 fn every_command_answers_as_on_a_direct_connection(kind: Kind) {
     let group = Group::start(kind, 0);
-    let proxy = Proxy::start(&group.nodes());
+    let proxy = Proxy::over(&group.nodes()).with(patient).start();
+    proxy.wait_ready();
     let mut differences = BTreeSet::new();
     let mut count = 0;
     let check = |requests: &[Vec<&str>], differences: &mut BTreeSet<String>| {

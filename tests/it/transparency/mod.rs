@@ -7,15 +7,17 @@
 mod scene;
 
 mod blocking;
+mod bounds;
 mod credentials;
 mod identity;
 mod invisible;
 mod modes;
 mod proofs;
+mod random;
 mod scans;
 mod scripts;
 mod subscriptions;
 mod tracking;
 mod transactions;
 
-use scene::{Change, Scene, null, resp3};
+use scene::{Change, Scene, null, patient, resp3};

@@ -1,7 +1,7 @@
 //! Row 9: what proves that a command did not run is never shown; what only looks like it is
 //! passed on unchanged.
 
-use super::{Change, Scene};
+use super::{Change, Scene, patient};
 use crate::harness::{Kind, Server, Value, eventually};
 use serde_json::json;
 
@@ -179,12 +179,7 @@ fn a_primary_that_loads_is_waited_for(kind: Kind) {
 /// Method: a script that does not end, with a short limit; then it is killed.
 fn a_busy_primary_answers_for_itself(kind: Kind) {
     let limit = ["--lua-time-limit", "50"];
-    let scene = Scene::start_with(kind, &limit, |it| {
-        it["health"]["down_after"] = json!("12s");
-        it["health"]["suspect_after"] = json!("10s");
-        it["health"]["timeout"] = json!("9s");
-        it["health"]["loading_after"] = json!("30s");
-    });
+    let scene = Scene::start_with(kind, &limit, patient);
     scene.proxy.announce(&["\"Node answers, and something is wrong with it\""]);
     let mut session = scene.client();
     assert_eq!(session.call(&["PING"]), "+PONG");

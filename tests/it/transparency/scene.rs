@@ -153,6 +153,18 @@ impl Scene {
     }
 }
 
+/// Health thresholds under which a node that is only busy is never lost.
+pub(super) fn patient(config: &mut Json) {
+    for (key, value) in [
+        ("timeout", "9s"),
+        ("suspect_after", "10s"),
+        ("down_after", "12s"),
+        ("loading_after", "30s"),
+    ] {
+        config["health"][key] = value.into();
+    }
+}
+
 /// `client`, speaking RESP3.
 #[track_caller]
 pub(super) fn resp3(mut client: Client) -> Client {
