@@ -14,6 +14,10 @@ use std::time::Duration;
 /// what it takes on a healthy network, little enough to be no hole in a failover.
 pub(super) const SIGNAL_GRACE: Duration = Duration::from_millis(20);
 
+/// How long a demoted primary may take to answer what was sent to it before the gate closed: many
+/// times a round trip.
+const FOLLOW_GRACE: Duration = Duration::from_millis(30);
+
 /// So many groundless holds within [`FLAPS_WINDOW`] are an odd connection's, not the node's:
 /// until the window is over, signals make nobody wait before a probe had its time.
 const FLAPS_MAX: u32 = 5;
@@ -261,12 +265,24 @@ impl Brain {
 
     /// Changes over to a node that is a primary already.
     pub(super) fn follow(&mut self, now: Time, heir: NodeId) {
-        self.held_from.get_or_insert(now);
         if self.is_severed() {
-            self.adopt(now, heir, true);
-        } else {
-            self.sever(Goal::Follow(heir));
+            return self.adopt(now, heir, true);
         }
+        // A primary that was demoted behind our back lives, and answers what was sent to it: with a
+        // proof that it ran nothing. Severed at once, those writes would be uncertain.
+        if let (Gate::Open(_), Some(old)) = (self.route.gate, &self.serving)
+            && self.member(old.node).is_some_and(|it| it.health().is_up())
+        {
+            let (old, name) = (old.node, self.name(heir).to_owned());
+            self.hold(now, old, format!("{name} was promoted by somebody else"));
+            self.follow_at = Some(now + FOLLOW_GRACE);
+            return;
+        }
+        self.held_from.get_or_insert(now);
+        if self.follow_at.take_if(|it| *it <= now).is_none() && self.follow_at.is_some() {
+            return;
+        }
+        self.sever(Goal::Follow(heir));
     }
 
     /// The epoch in which `node` may serve: the one in force, unless it is another one's.

@@ -131,6 +131,16 @@ impl Log {
         dropped
     }
 
+    /// The entries, the last first.
+    pub(super) fn entries_back(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().rev()
+    }
+
+    /// The last `n` bytes that were marked as sent were not.
+    pub(super) fn unmark_sent(&mut self, n: usize) {
+        self.sent = self.sent.saturating_sub(n);
+    }
+
     /// The request whose reply comes next.
     pub(super) fn front(&self) -> Option<&Entry> {
         self.entries.front()
@@ -193,11 +203,7 @@ impl Log {
     /// Whether anything was sent and is unanswered.
     pub(super) fn has_sent(&self) -> bool {
         // A streamed request may have left no byte behind.
-        self.sent > 0
-            || self
-                .entries
-                .front()
-                .is_some_and(|it| it.len == 0 && !matches!(it.expect, Expect::Local(_)))
+        self.sent > 0 || self.entries.front().is_some_and(|it| it.len == 0 && it.streamed.is_some())
     }
 
     /// Gives memory back that a burst has left behind.
