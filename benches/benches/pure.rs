@@ -6,7 +6,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use segue::pure::command::Table;
 use segue::pure::resp::{reply, request};
-use segue_bench::rig::{Rig, command, value, workloads};
+use segue_bench::rig::{Rig, cases, command, value};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -78,10 +78,10 @@ fn classification(c: &mut Criterion) {
 
 fn session(c: &mut Criterion) {
     let mut group = c.benchmark_group("session");
-    for workload in workloads() {
+    for (upstream, workload) in cases() {
         group.throughput(Throughput::Elements(workload.commands));
-        group.bench_function(workload.name, |b| {
-            let mut rig = Rig::new();
+        group.bench_function(format!("{}/{}", upstream.name(), workload.name), |b| {
+            let mut rig = Rig::new(upstream);
             b.iter(|| {
                 let got = rig.turn(black_box(&workload.requests), black_box(&workload.replies));
                 assert_eq!(got, workload.replies.len());

@@ -90,6 +90,7 @@ def plan_of(args: argparse.Namespace, descriptors: int) -> run.Plan:
         targets=[it for it in targets if it not in missing],
         rounds=args.rounds or (2 if quick else 5),
         seconds=args.seconds or (0.7 if quick else 2.5),
+        all_floors=not quick,
         idle_sessions=min(idle, idle_max),
         segue=args.segue.resolve(),
         floor=args.floor.resolve(),

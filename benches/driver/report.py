@@ -89,11 +89,12 @@ def _machine(meta: dict) -> str:
     versions = "; ".join(
         f"{TITLE[name]}: `{version}`" for name, version in meta["versions"].items() if version
     )
+    programs = f"Server: `{meta['server']}`"
     return (
         f"Measured {meta['date']}, Segue `{meta['commit']}`, {meta['rounds']} rounds of "
         f"{meta['seconds']:g} s a cell, {meta['cores']} cores for everything ({meta['cpu']}, Linux "
         f"{meta['kernel']}), {meta['steal_percent']:.1f} % of the time stolen by the host.\n\n"
-        f"Server: `{meta['server']}`. {versions}."
+        f"{'; '.join(it for it in (programs, versions) if it)}."
     )
 
 

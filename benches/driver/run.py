@@ -22,12 +22,23 @@ class Plan:
     targets: list[Target]
     rounds: int
     seconds: float
+    all_floors: bool
+    """Also those floor programs that others are better suited than."""
     idle_sessions: int
     segue: Path
     floor: Path
     server: str
     seed: int
     problems: list[str] = field(default_factory=list)
+
+    def targets_of(self, workload: Workload) -> list[Target]:
+        def is_wanted(target: Target) -> bool:
+            if target.kind != "floor" or target.name == workload.floor:
+                return True
+            is_large = workload.value_bytes >= 16 << 10
+            return self.all_floors and (is_large or target.name != "relay-splice")
+
+        return [it for it in self.targets if is_wanted(it)]
 
     def say(self, text: str) -> None:
         print(text, flush=True)
@@ -82,7 +93,7 @@ def _with_targets(plan: Plan, workload: Workload, measure) -> list[dict]:
             room = max(plan.idle_sessions, 1000) + 500
             setting = Setting(folder, node_port, plan.segue, plan.floor, room)
             meters = {}
-            for target in plan.targets:
+            for target in plan.targets_of(workload):
                 try:
                     port, process = start(target, setting)
                     if process:

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
+static FREED: AtomicU64 = AtomicU64::new(0);
 
-/// Counts what is asked for, also by growing; freeing is not counted.
+/// Counts what is asked for, also by growing.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -35,11 +36,13 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         note(new_size);
+        FREED.fetch_add(layout.size() as u64, Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.realloc(ptr, layout, new_size) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        FREED.fetch_add(layout.size() as u64, Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -57,12 +60,16 @@ pub struct Count {
     pub calls: u64,
     /// Bytes that these asked for.
     pub bytes: u64,
+    /// Bytes that are not freed yet.
+    pub live: u64,
 }
 
 impl Count {
     /// Up to now. All zero unless [`Counting`] is the global allocator.
     pub fn now() -> Self {
-        Self { calls: CALLS.load(Ordering::Relaxed), bytes: BYTES.load(Ordering::Relaxed) }
+        let bytes = BYTES.load(Ordering::Relaxed);
+        let live = bytes.saturating_sub(FREED.load(Ordering::Relaxed));
+        Self { calls: CALLS.load(Ordering::Relaxed), bytes, live }
     }
 }
 
@@ -70,6 +77,10 @@ impl Sub for Count {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self { calls: self.calls - earlier.calls, bytes: self.bytes - earlier.bytes }
+        Self {
+            calls: self.calls - earlier.calls,
+            bytes: self.bytes - earlier.bytes,
+            live: self.live.saturating_sub(earlier.live),
+        }
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream) {
     match closed {
         // What a client was promised could not be kept, or a node broke its word.
         Closed::Unrestorable | Closed::Error => {
-            info!(session = id, reason = closed.name(), "Session closed")
+            info!(session = id, reason = closed.name(), "Session closed");
         }
         Closed::Client
         | Closed::Idle

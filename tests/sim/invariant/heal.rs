@@ -73,12 +73,11 @@ impl Sim {
     }
 
     /// Whether nobody could know what to do: no node says that it is a primary; or two of them
-    /// have data, and whoever saw which one served was killed, or overruled.
+    /// do, and whoever saw which one served was killed, or overruled.
     fn needs_human(&self) -> bool {
         let primaries = self.nodes.iter().filter_map(|it| it.process.as_ref());
         let primaries: Vec<&Process> = primaries.filter(|it| it.is_primary()).collect();
-        let with_data = primaries.iter().filter(|it| self.data.keys(it.point()) > 0).count();
         let forgot = self.swarm.faults.contains(&Fault::Forget) || self.checker.meddled;
-        primaries.is_empty() || with_data > 1 && forgot
+        primaries.is_empty() || primaries.len() > 1 && forgot
     }
 }

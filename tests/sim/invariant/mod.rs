@@ -7,6 +7,7 @@
 mod amnesia;
 mod barrier;
 mod best;
+mod discovery;
 mod durable;
 mod eligible;
 mod epoch;
@@ -148,6 +149,9 @@ impl Sim {
                 if let Gate::Open(primary) = route.gate {
                     let node = usize::from(primary.node.0);
                     self.check_opened(p, *route, node);
+                    if self.checker.eyes[p].serving.is_none() {
+                        self.check_discovered(p, node);
+                    }
                     if !self.checker.eyes[p].candidates.contains_key(&route.epoch) {
                         self.check_amnesia(p, node);
                     }
