@@ -16,7 +16,8 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 /// Goal: a command in flight is answered, then its session closes; idle ones close; no new ones
 /// are accepted; the exit code is 0.
 ///
-/// Method: make the node sleep, send to it through Segue, terminate Segue, read the reply.
+/// Method: freeze the node for less than any threshold, send to it through Segue, terminate Segue,
+/// thaw the node, read the replies.
 fn what_is_in_flight_is_answered_before_the_end(kind: Kind) {
     let node = Server::primary(kind);
     let mut proxy = Proxy::over(&[&node])
@@ -29,8 +30,7 @@ fn what_is_in_flight_is_answered_before_the_end(kind: Kind) {
     let (mut busy, mut idle) = (proxy.client(), proxy.client());
     assert_eq!(busy.call(&["SET", "k", "v"]), "+OK");
     assert_eq!(idle.call(&["PING"]), "+PONG");
-    let mut sleeper = node.client();
-    sleeper.send_all(&[&["DEBUG", "SLEEP", "1"]]);
+    node.freeze();
     busy.send_all(&[&["INCR", "n"], &["GET", "k"]]);
     eventually("the commands are in flight", || {
         (proxy.metric("segue_in_flight_bytes") > 0.0).then_some(())
@@ -38,6 +38,8 @@ fn what_is_in_flight_is_answered_before_the_end(kind: Kind) {
 
     proxy.terminate();
     assert_eq!(idle.read_to_end(), b"", "nothing in flight: closed");
+    assert!(busy.is_silent());
+    node.thaw();
     assert_eq!(busy.read(), ":1");
     assert_eq!(busy.read(), "v");
     assert_eq!(busy.read_to_end(), b"");

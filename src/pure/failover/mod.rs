@@ -32,6 +32,7 @@
 mod brain;
 mod discover;
 mod event;
+mod gate;
 mod lost;
 mod member;
 mod rejoin;

@@ -9,7 +9,7 @@ use super::brain::{Brain, Rejoin, node_at};
 use super::event::{Action, Endpoint, NodeSpec, Note, Order, Outcome};
 use super::member::Member;
 use crate::pure::time::Time;
-use crate::pure::topology::{Follower, Kinship, Link, LinkState, NodeId, Report};
+use crate::pure::topology::{Follower, Link, LinkState, NodeId, Report};
 use std::time::Duration;
 
 /// Between two orders to the same node.
@@ -33,8 +33,7 @@ impl Brain {
     /// Whoever has data of the group's history belongs to it, whatever it says later.
     pub(super) fn claim_family(&mut self, node: NodeId, report: &Report) {
         let Some(serving) = &self.serving else { return };
-        let is_kin = node == serving.node
-            || self.lineage.kinship(report, &serving.anchor) != Kinship::Unrelated;
+        let is_kin = node == serving.node || self.lineage.is_family(report, &serving.anchor);
         if is_kin && let Some(member) = self.member_mut(node) {
             member.is_family = true;
         }

@@ -131,6 +131,9 @@ impl Proxy {
             .zip(nodes)
             .map(|(name, it)| json!({ "name": name, "address": it.addr().to_string() }))
             .collect();
+        // The whole set can be run against either kind of upstream connection.
+        let upstream =
+            std::env::var("SEGUE_TEST_UPSTREAM").unwrap_or_else(|_| "dedicated".to_owned());
         let config = json!({
             "listen": [{ "address": listen.addr().to_string() }],
             "http": { "address": http.addr().to_string() },
@@ -142,7 +145,7 @@ impl Proxy {
             },
             "failover": { "timeout": "5s" },
             "hold": { "timeout": "15s" },
-            "sessions": { "max": 2000 },
+            "sessions": { "max": 2000, "upstream": upstream },
             "log": { "level": "debug", "format": "json" },
         });
         Setup { config, listen, http, dir }
@@ -193,6 +196,21 @@ impl Proxy {
         eventually("the gate is as expected", || {
             (self.status()["gate_open"] == json!(open)).then_some(())
         });
+    }
+
+    /// Waits until the status names `node` as the primary. It is written after the gate opened.
+    #[track_caller]
+    pub(crate) fn wait_primary(&self, node: &str) {
+        eventually("the status names the primary", || {
+            (self.status()["primary"] == json!(node)).then_some(())
+        });
+    }
+
+    /// Waits until `count` failovers ended with a promotion.
+    #[track_caller]
+    pub(crate) fn wait_promotions(&self, count: usize) {
+        let counted = || self.metric("segue_failovers_total{outcome=\"promoted\"}") as usize;
+        eventually("promotions are counted", || (counted() == count).then_some(()));
     }
 
     /// The value of one series, named as `/metrics` prints it.
