@@ -27,6 +27,7 @@
 mod admit;
 mod blocking;
 mod doubt;
+mod drain;
 mod hold;
 mod identity;
 mod log;
@@ -34,6 +35,7 @@ mod machine;
 mod plan;
 mod proof;
 mod recover;
+mod redirect;
 mod reply;
 mod restore;
 mod scan;
@@ -45,6 +47,7 @@ mod tally;
 mod texts;
 mod tracking;
 mod transaction;
+mod transaction_reply;
 mod world;
 
 pub use crate::pure::resp::write::Proto;
