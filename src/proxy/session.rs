@@ -273,7 +273,8 @@ impl Driver {
             }
         }
         let world = self.gate.world.borrow();
-        if self.paused || self.client_eof || self.machine.needs_shell(&world) {
+        let must_look = self.paused || self.client_eof || self.gate.is_draining();
+        if must_look || self.machine.needs_shell(&world) {
             self.wake();
         }
     }
