@@ -140,7 +140,7 @@ fn policy(shares: bool) -> Policy {
         shares,
         allow: Vec::new(),
         gap_channel: None,
-        noreplicas: NoReplicas::Hold,
+        noreplicas: NoReplicas::Return,
     }
 }
 
