@@ -44,6 +44,19 @@ impl Directory {
     }
 }
 
+impl Directory {
+    /// `at_node`, or if another session is known by that, a number that no node gives out.
+    fn unused(&self, at_node: u64) -> u64 {
+        (0..)
+            .map(|it| at_node | it << FOREIGN_SHIFT)
+            .find(|it| !self.0.contains_key(it))
+            .unwrap_or(at_node)
+    }
+}
+
+/// A node that counts to 2^40 has served a thousand connections a second for thirty years.
+const FOREIGN_SHIFT: u32 = 40;
+
 impl Identity {
     /// Whether the client knows a number, so that the next node must be asked for its own.
     pub(super) const fn is_known(&self) -> bool {
@@ -52,7 +65,7 @@ impl Identity {
 
     /// The node told its number for this session. Returns what the client is to see.
     pub(super) fn told(&mut self, world: &mut World, epoch: Epoch, at_node: u64) -> u64 {
-        let known_as = *self.known_as.get_or_insert(at_node);
+        let known_as = *self.known_as.get_or_insert_with(|| world.directory.unused(at_node));
         self.at_node = Some(at_node);
         world.directory.0.insert(known_as, (epoch, at_node));
         known_as
@@ -129,7 +142,15 @@ pub(super) fn hello(
     None
 }
 
-/// `CLIENT KILL … ID n` or `CLIENT UNBLOCK n …` with the node's number; `None` if it can go as it
+/// A number that no connection has: that of a session which has not told its new one yet.
+const NOBODY: u64 = i64::MAX.unsigned_abs();
+
+/// Whether the argument behind this option is the id of a connection.
+fn is_id(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"ID") || option.eq_ignore_ascii_case(b"REDIRECT")
+}
+
+/// `CLIENT KILL … ID n`, `CLIENT TRACKING … REDIRECT n` or `CLIENT UNBLOCK n …` with the node's number; `None` if it can go as it
 /// is.
 pub(super) fn translate(world: &World, args: &Args<'_>) -> Option<Vec<u8>> {
     let epoch = world.route.epoch;
@@ -138,16 +159,17 @@ pub(super) fn translate(world: &World, args: &Args<'_>) -> Option<Vec<u8>> {
     let mut previous: &[u8] = b"";
     let mut translated = Vec::new();
     for (index, arg) in args.iter().enumerate() {
-        let names_id = if unblock { index == 2 } else { previous.eq_ignore_ascii_case(b"ID") };
+        let names_id = if unblock { index == 2 } else { is_id(previous) };
         previous = arg;
         let id =
             if names_id { str::from_utf8(arg).ok().and_then(|it| it.parse().ok()) } else { None };
         match id.map(|id: u64| (id, world.directory.at_node(id, epoch))) {
-            Some((id, Some(at_node))) if at_node != id => {
+            Some((id, Some(at_node))) if at_node == id => translated.push(arg.to_vec()),
+            Some((_, at_node)) => {
                 changed = true;
-                translated.push(at_node.to_string().into_bytes());
+                translated.push(at_node.unwrap_or(NOBODY).to_string().into_bytes());
             }
-            _ => translated.push(arg.to_vec()),
+            None => translated.push(arg.to_vec()),
         }
     }
     changed.then(|| {

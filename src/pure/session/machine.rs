@@ -1,12 +1,13 @@
 //! The session itself: its parts, and the events that its shell tells it.
 
+use super::hold::Refusal;
 use super::identity::Identity;
 use super::log::Log;
 use super::recover::{Item, Recovery};
 use super::restore::Restoring;
 use super::state::State;
 use super::{Expect, Held, World, texts};
-use crate::pure::resp::{reply, request};
+use crate::pure::resp::{LINE_MAX, reply, request};
 use crate::pure::time::Time;
 use crate::pure::topology::Epoch;
 use bytes::{Buf, BytesMut};
@@ -92,6 +93,12 @@ pub struct Session {
     pub(super) tail_multi: bool,
     /// New commands are refused until those that were held before are gone.
     pub(super) refusing: bool,
+    /// While what has arrived is refused together with what was held too long.
+    pub(super) refusal: Option<Refusal>,
+    /// The link has failed and no reply has come since: who waits has waited all the time.
+    pub(super) suspect: bool,
+    /// The client will send no more, and no more answers will come.
+    closing: bool,
     pub(super) stuck_since: Option<Time>,
     pub(super) retry: Option<Retry>,
     pub(super) drop_link: bool,
@@ -101,7 +108,7 @@ pub struct Session {
     /// The client hung up, or its half of the connection.
     eof: bool,
     /// What this session has of the worker's budget.
-    charged: usize,
+    pub(super) charged: usize,
     /// What this session has of the worker's held commands.
     held: Held,
     /// What this session has of the worker's requests in flight.
@@ -127,6 +134,9 @@ impl Session {
             out: BytesMut::new(),
             tail_multi: false,
             refusing: false,
+            refusal: None,
+            suspect: false,
+            closing: false,
             stuck_since: None,
             retry: None,
             drop_link: false,
@@ -272,13 +282,15 @@ impl Session {
         if self.out.is_empty() && self.out.capacity() > KEPT_BYTES_MAX {
             self.out = BytesMut::new();
         }
+        self.close_if_done();
     }
 
     /// Whether to read from the client: there is room for what it may send.
     pub fn wants_client(&self, world: &World) -> bool {
         self.end.is_none()
             && self.out.len() < world.limits.out_max
-            && self.inbox.len() < world.limits.query_buffer_max
+            // A line is never streamed.
+            && self.inbox.len() < world.limits.query_buffer_max.max(LINE_MAX + 2)
             && self.log.bytes() < world.limits.in_flight_bytes_max
             && self.log.count() < world.limits.in_flight_max
     }
@@ -345,7 +357,15 @@ impl Session {
     /// Whether what a client that hung up has asked for will be answered soon.
     fn can_finish(&self, world: &World) -> bool {
         let waits = matches!(self.log.front().map(|it| &it.expect), Some(Expect::Blocking(_)));
-        world.route.primary().is_some() && !waits
+        let cut = self.tunnel || self.stream == Some(Stream::Relay);
+        world.route.primary().is_some() && !waits && !cut
+    }
+
+    /// Ends the session of a client that hung up, once it has all that it will get.
+    fn close_if_done(&mut self) {
+        if self.closing && self.out.is_empty() {
+            self.end.get_or_insert(End::Client);
+        }
     }
 
     /// Moves on whatever can move: answers that are due, requests that wait to be admitted.
@@ -358,10 +378,11 @@ impl Session {
     /// After every event: what is kept is counted, and whether it is stuck is noted.
     pub(super) fn settle(&mut self, world: &mut World, now: Time) {
         if self.log.is_empty() && self.replay.is_empty() {
-            self.refusing = false;
+            self.refusing &= !self.inbox.is_empty();
+            self.suspect = false;
         }
         let waiting = self.log.count() + self.replay.len();
-        if self.can_send(world) {
+        if self.can_send(world) && !self.suspect {
             if let Some(since) = self.stuck_since.take()
                 && self.held.commands > 0
             {
@@ -383,9 +404,8 @@ impl Session {
         let in_flight = if self.can_send(world) { waiting } else { 0 };
         world.in_flight = (world.in_flight + in_flight).saturating_sub(self.in_flight);
         self.in_flight = in_flight;
-        if self.eof && (!self.is_busy() || !self.can_finish(world)) {
-            self.end.get_or_insert(End::Client);
-        }
+        self.closing = self.eof && !(self.has_work() && self.can_finish(world));
+        self.close_if_done();
         let kept = self.kept();
         world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
         self.charged = kept;

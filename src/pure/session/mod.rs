@@ -26,6 +26,8 @@
 
 mod admit;
 mod blocking;
+mod drain;
+mod exec;
 mod hold;
 mod identity;
 mod log;
@@ -70,6 +72,8 @@ enum Expect {
     Exec,
     /// `DISCARD`, sent in place of an `EXEC` whose watch was lost: the answer is null.
     ExecAsNull,
+    /// `DISCARD`, sent in place of a refused `EXEC` or `DISCARD`; this is the answer.
+    DiscardAs(Box<[u8]>),
     /// `QUIT`: answered here, then the end.
     Quit,
     /// A protocol error: this is the last word.
@@ -92,4 +96,11 @@ enum Expect {
     Hello(Box<Change>),
     /// A replication stream (allowed by the operator): from here on bytes are only relayed.
     Tunnel,
+}
+
+impl Expect {
+    /// Whether it is answered here, when its turn comes: nothing is sent for it.
+    const fn is_here(&self) -> bool {
+        matches!(self, Self::Local(_) | Self::Quit | Self::Fatal(_))
+    }
 }

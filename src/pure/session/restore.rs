@@ -7,7 +7,7 @@
 use super::machine::{Link, Session};
 use super::state::{Login, Rare, ReplyMode, State};
 use super::subscription::Kind;
-use super::{Proof, World};
+use super::{Proof, World, plan};
 use crate::pure::resp::reply;
 use crate::pure::resp::write::{self, Proto};
 use crate::pure::time::Time;
@@ -38,7 +38,7 @@ pub(super) struct Restoring {
 
 impl Restoring {
     /// What has to be told for `session`; `None` if it is like any new connection.
-    pub(super) fn new(session: &Session, world: &World) -> Option<Self> {
+    pub(super) fn new(session: &Session, world: &mut World) -> Option<Self> {
         let mut it = Self::default();
         it.login(&session.state);
         if let Some(rare) = session.state.rare() {
@@ -49,7 +49,7 @@ impl Restoring {
         }
         if let Some(rare) = session.state.rare() {
             it.listen(rare);
-            it.transaction(rare);
+            it.transaction(rare, world);
         }
         (!it.steps.is_empty()).then_some(it)
     }
@@ -144,21 +144,22 @@ impl Restoring {
     }
 
     /// Reopens a transaction. One that was aborted needs no queue, only to be aborted again.
-    fn transaction(&mut self, rare: &Rare) {
+    fn transaction(&mut self, rare: &Rare, world: &mut World) {
+        if let Some(yes) = rare.caching {
+            let word: &[u8] = if yes { b"YES" } else { b"NO" };
+            self.ask(Step::May, &[b"CLIENT", b"CACHING", word]);
+        }
         if let Some(transaction) = &rare.transaction {
             self.ask(Step::Must, &[b"MULTI"]);
             if transaction.is_aborted() {
                 self.ask(Step::May, &[b"ECHO"]);
             } else {
                 for queued in transaction.queue() {
-                    self.bytes.extend_from_slice(&queued.request);
+                    let here = plan::translated(world, &queued.request);
+                    self.bytes.extend_from_slice(here.as_deref().unwrap_or(&queued.request));
                     self.steps.push_back(Step::Queued);
                 }
             }
-        }
-        if let Some(yes) = rare.caching {
-            let word: &[u8] = if yes { b"YES" } else { b"NO" };
-            self.ask(Step::May, &[b"CLIENT", b"CACHING", word]);
         }
     }
 }
@@ -175,6 +176,9 @@ impl Session {
                 return self.on_restore_refused(world, now, frame);
             }
             (Step::Queued, Some(_)) => {
+                if Proof::of(frame.strip_suffix(b"\r\n").unwrap_or(frame)).is_some() {
+                    return self.on_restore_refused(world, now, frame);
+                }
                 if let Some(transaction) = &mut self.state.rare_mut().transaction {
                     transaction.abort();
                 }

@@ -7,6 +7,7 @@
 //!   never run in part.
 
 use super::Change;
+use super::identity::Ask;
 
 /// Bytes of queued requests that one session may keep for replay. A transaction that sits open
 /// for an hour must not hold more; one that is larger is aborted by a failover.
@@ -18,8 +19,31 @@ pub(super) struct Queued {
     pub(super) request: Box<[u8]>,
     /// What it changes if `EXEC` runs it.
     pub(super) change: Option<Change>,
-    /// Its reply carries a `SCAN` cursor.
-    pub(super) cursor: bool,
+    /// Running it twice would show.
+    pub(super) writes: bool,
+    /// What its reply carries that means something else to the client.
+    pub(super) carries: Carries,
+    /// The body of a script that the node knows once it has run.
+    pub(super) script: Option<Box<[u8]>>,
+}
+
+/// What a reply carries that may have to be rewritten.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Carries {
+    Nothing,
+    /// A `SCAN` cursor.
+    Cursor,
+    /// The session's number.
+    Identity(Ask),
+    /// `HELLO`, with the session's number.
+    Hello,
+}
+
+impl Queued {
+    /// Whether anything follows for the session once it has run.
+    pub(super) const fn matters(&self) -> bool {
+        self.change.is_some() || self.script.is_some()
+    }
 }
 
 /// An open `MULTI`.
