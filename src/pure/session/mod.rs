@@ -32,6 +32,8 @@ mod hold;
 mod identity;
 mod log;
 mod machine;
+#[cfg(test)]
+mod model_test;
 mod plan;
 mod proof;
 mod recover;
