@@ -9,7 +9,7 @@
 //! The planes never name each other: what they exchange is made here, and consists of values of
 //! `pure`.
 
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, ListenAddress, Upstream};
 use crate::control;
 use crate::net::listen::{self, ListenError};
 use crate::ops::{self, drain::Drained, signals::Signals};
@@ -316,8 +316,10 @@ fn worker_settings(config: &Config) -> proxy::Settings {
         policy: Policy {
             hold_timeout: config.hold().timeout(),
             uncertain_writes: sessions.uncertain_writes(),
+            shares: sessions.upstream() == Upstream::Shared,
             allow: sessions.allow().commands().to_vec(),
-            gap_channel: None,
+            gap_channel: sessions.gap_channel().map(|it| it.as_bytes().into()),
+            noreplicas: sessions.noreplicas(),
         },
         limits: Limits {
             in_flight_bytes_max: sessions.max_in_flight_bytes(),

@@ -144,34 +144,32 @@ impl Account {
         let acknowledged = || writes_of(sessions, Outcome::Acknowledged);
         let lost: Vec<_> = acknowledged().filter(|it| !readable(it)).collect();
 
-        let received = acknowledged().filter(|it| at_promoted.contains(&it.key));
-        let (received, forgotten) = received
-            .fold((0_u64, 0_u64), |(all, gone), it| (all + 1, gone + u64::from(!readable(it))));
         self.line("acknowledged writes", acknowledged().count().to_string());
-        self.line(
-            "  had reached it",
-            format!("{received} before the kill, of which {} are readable", received - forgotten),
-        );
-        if forgotten > 0 {
-            self.broken(format!("{forgotten} writes that the promoted node had are gone"));
+        let (received, others): (Vec<_>, Vec<_>) =
+            acknowledged().partition(|it| at_promoted.contains(&it.key));
+        let (since, meanwhile): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|it| it.sent > witness.dead_at);
+        let (meanwhile, nowhere): (Vec<_>, Vec<_>) =
+            meanwhile.into_iter().partition(|it| readable(it));
+        for (label, part) in [("  had reached it", received), ("  since the kill", since)] {
+            let gone = part.iter().filter(|it| !readable(it)).count();
+            self.line(
+                label,
+                format!("{}, of which {} are readable", part.len(), part.len() - gone),
+            );
+            if gone > 0 {
+                self.broken(format!("{gone} acknowledged writes are gone:{label}"));
+            }
         }
-        let after = acknowledged().filter(|it| it.sent > witness.dead_at);
-        let (after, gone) = after
-            .fold((0_u64, 0_u64), |(all, gone), it| (all + 1, gone + u64::from(!readable(it))));
-        self.line("  since the kill", format!("{after}, of which {} are readable", after - gone));
-        if gone > 0 {
-            self.broken(format!("{gone} writes acknowledged after the kill are gone"));
-        }
-
-        let nowhere = lost.iter().filter(|it| !at_any(&it.key)).count();
+        self.line("  in between", format!("{}, held and then run there", meanwhile.len()));
+        let elsewhere = nowhere.iter().filter(|it| at_any(&it.key)).count();
         self.line(
             "  on no replica",
             format!(
-                "{nowhere} acknowledged, but gone with the old primary before any replica had them"
+                "{}, gone with the old primary before any replica had them",
+                nowhere.len() - elsewhere
             ),
         );
-        let elsewhere = lost.iter().filter(|it| at_any(&it.key) && !at_promoted.contains(&it.key));
-        let elsewhere = elsewhere.count();
         if elsewhere > 0 {
             self.broken(format!("{elsewhere} lost writes were on a replica that was not promoted"));
         }

@@ -102,7 +102,9 @@ fn demonstrate(arguments: &Arguments, folder: &Path) -> Fallible<bool> {
     if let Err(error) = stage.bring_back(&old, &within) {
         account.broken(format!("the old primary did not rejoin: {error}"));
     }
-    stage.show_status(arguments, &mut account)?;
+    if let Err(error) = Stage::show_status(arguments, &old, &within) {
+        account.broken(error.to_string());
+    }
     let ending = stage.proxy.terminate(PATIENCE)?;
     if !ending.success() {
         account.broken(format!("Segue ended with {ending} on SIGTERM"));
@@ -187,16 +189,21 @@ impl Stage {
         Ok(())
     }
 
-    fn show_status(&self, arguments: &Arguments, account: &mut Account) -> Fallible<()> {
-        let mut command = Command::new(&arguments.segue);
-        let output = command.arg("status").arg("--config").arg(&arguments.config).output()?;
-        for text in [output.stdout, output.stderr] {
-            for line in String::from_utf8_lossy(&text).lines() {
-                println!("    {line}");
+    /// Shows what an operator sees, once Segue has noticed that `old` is a replica.
+    fn show_status(arguments: &Arguments, old: &str, within: &Within) -> Fallible<()> {
+        let status = within.until("`segue status` to show the old primary as a replica", || {
+            let mut command = Command::new(&arguments.segue);
+            let output = command.arg("status").arg("--config").arg(&arguments.config).output()?;
+            if !output.status.success() {
+                let said = String::from_utf8_lossy(&output.stderr);
+                return Err(format!("`segue status` ended with {}: {said}", output.status).into());
             }
-        }
-        if !output.status.success() {
-            account.broken(format!("`segue status` ended with {}", output.status));
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let row = text.lines().find(|it| it.split_whitespace().next() == Some(old));
+            Ok(row.is_some_and(|it| it.contains("replica")).then_some(text))
+        })?;
+        for line in status.lines() {
+            println!("    {line}");
         }
         Ok(())
     }

@@ -55,6 +55,7 @@ pub(super) fn count(metrics: &ControlMetrics, note: &Note) {
         | Note::Held { .. }
         | Note::PrimaryLost { .. }
         | Note::Rejected { .. }
+        | Note::Forgiven { .. }
         | Note::Committed { .. }
         | Note::Promoting { .. }
         | Note::PromotionFailed { .. }
@@ -113,6 +114,7 @@ pub(super) fn record(brain: &Brain, note: &Note) {
         | Note::Amnesia { .. }
         | Note::Witnessed { .. }
         | Note::Rejected { .. }
+        | Note::Forgiven { .. }
         | Note::Committed { .. }
         | Note::Promoting { .. }
         | Note::PromotionUnknown { .. }
@@ -153,6 +155,12 @@ fn record_transition(brain: &Brain, note: &Note) {
                 node,
                 saved_keys,
                 "The primary came back without its data; saving a replica's"
+            );
+        }
+        Note::Forgiven { primary } => {
+            error!(
+                primary = name(primary),
+                "Nobody who held more data came back; serving what is left"
             );
         }
         Note::Witnessed { primary, witness } => {
@@ -234,6 +242,7 @@ fn record_promotion(brain: &Brain, note: &Note) {
         | Note::Amnesia { .. }
         | Note::Witnessed { .. }
         | Note::Rejected { .. }
+        | Note::Forgiven { .. }
         | Note::Restarted { .. }
         | Note::Impaired { .. }
         | Note::Demoting { .. }

@@ -25,6 +25,18 @@ pub enum Detached {
 }
 
 impl Stream {
+    /// Writes what the socket takes without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if it takes nothing now; anything else if the peer is gone.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(it) => it.try_write(bytes),
+            Self::Unix(it) => it.try_write(bytes),
+        }
+    }
+
     /// Takes the connection off its runtime.
     ///
     /// # Errors

@@ -1,14 +1,16 @@
 //! What all sessions of one worker share: the world of the session machines, the clock of the
 //! turn, and who must be woken when the route changes.
 
-use crate::pure::session::{Tally, World};
+use super::session::Seat;
+use super::upstream::shared::Shared;
+use crate::pure::session::{Key, Tally, World};
 use crate::pure::time::Time;
 use crate::pure::topology::{Route, Signal, SignalKind};
 use crate::telemetry::metrics::WorkerCells;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -24,8 +26,10 @@ pub(super) struct Gate {
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// How long a connection to a node may take to be made.
     pub(super) dial_limit: Duration,
+    /// Connections that sessions share, by what these have in common.
+    pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
     draining: Cell<bool>,
-    wakers: RefCell<BTreeMap<u64, Waker>>,
+    seats: RefCell<BTreeMap<u64, Seat>>,
     signals: mpsc::Sender<Signal>,
     started: Instant,
 }
@@ -42,8 +46,9 @@ impl Gate {
             cells,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             dial_limit,
+            shared: RefCell::default(),
             draining: Cell::new(false),
-            wakers: RefCell::default(),
+            seats: RefCell::default(),
             signals,
             started: Instant::now(),
         }
@@ -59,11 +64,25 @@ impl Gate {
         (self.started + at.since_start()).into()
     }
 
-    /// Takes a new route and wakes every session to see it. When this returns, no session of this
+    /// Takes a new route and wakes every session to see it. A new epoch severs: what nodes have
+    /// answered by now is taken in first, so that no request is uncertain whose reply is here.
+    /// When this returns, no session of this
     /// worker can write to a node of an older epoch: the machines ask for the route's epoch in
     /// the same turn in which they write.
     pub(super) fn set_route(&self, route: Route) {
+        if route.epoch != self.world.borrow().route.epoch {
+            let now = self.now();
+            for shared in self.shared.borrow().values() {
+                shared.last_words(self, now);
+            }
+            for seat in self.seats.borrow().values() {
+                seat.with(|it| it.last_words(now));
+            }
+        }
         self.world.borrow_mut().set_route(route);
+        for shared in self.shared.borrow().values() {
+            shared.on_route(self, route.epoch);
+        }
         self.wake_all();
     }
 
@@ -77,18 +96,18 @@ impl Gate {
         self.draining.get()
     }
 
-    /// Remembers how to wake session `id`.
-    pub(super) fn register(&self, id: u64, waker: &Waker) {
-        self.wakers.borrow_mut().insert(id, waker.clone());
+    /// A session begins.
+    pub(super) fn register(&self, seat: Seat) {
+        self.seats.borrow_mut().insert(seat.id, seat);
     }
 
     pub(super) fn forget(&self, id: u64) {
-        self.wakers.borrow_mut().remove(&id);
+        self.seats.borrow_mut().remove(&id);
     }
 
     fn wake_all(&self) {
-        for waker in self.wakers.borrow().values() {
-            waker.wake_by_ref();
+        for seat in self.seats.borrow().values() {
+            seat.with(|it| it.wake());
         }
     }
 

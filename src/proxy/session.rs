@@ -2,19 +2,22 @@
 //!
 //! One task a session, polled by hand: whatever woke it, it sees a new route first, then the node,
 //! then the client, until nothing moves. So a reply is passed on in the same turn in which it was
-//! read, and nothing is written after a route has closed.
+//! read, and nothing is written after a route has closed. Replies from a shared connection are
+//! given to the session by that connection's task, which also writes them to the client.
 
 use super::gate::Gate;
-use super::upstream::Upstream;
+use super::upstream::{Upstream, Waited};
 use crate::net::Stream;
-use crate::pure::session::Session;
+use crate::pure::session::{Session, World};
 use crate::pure::time::Time;
 use crate::pure::topology::SignalKind;
 use crate::telemetry::metrics::{Closed, Direction};
+use std::cell::RefCell;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, info};
@@ -22,39 +25,72 @@ use tracing::{debug, info};
 /// Rounds of one turn before other sessions get theirs.
 const ROUNDS_MAX: usize = 16;
 
+/// One session, as others on its thread know it.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) id: u64,
+    driver: Rc<RefCell<Driver>>,
+}
+
+impl PartialEq for Seat {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seat({})", self.id)
+    }
+}
+
+impl Seat {
+    /// Calls `act` with the session. Never while the session is polled: one thread, and neither
+    /// calls the other.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Driver) -> T) -> T {
+        act(&mut self.driver.borrow_mut())
+    }
+}
+
 /// Serves one client until the session is over.
 pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream) {
     gate.cells.session_opened();
-    let mut driver = Driver::new(Rc::clone(&gate), client);
-    let closed = poll_fn(|cx| {
-        gate.register(id, cx.waker());
-        driver.poll(cx)
-    })
-    .await;
+    let driver = Rc::new(RefCell::new(Driver::new(Rc::clone(&gate), client)));
+    let seat = Seat { id, driver };
+    gate.register(seat.clone());
+    let closed = poll_fn(|cx| seat.with(|it| it.poll(cx, &seat))).await;
     gate.forget(id);
-    driver.close();
+    seat.with(|it| it.close(id));
     gate.collect();
     gate.cells.session_closed(closed);
     match closed {
         // What a client was promised could not be kept, or a node broke its word.
-        Closed::Unrestorable | Closed::Error => info!(?closed, "Session closed"),
+        Closed::Unrestorable | Closed::Error => {
+            info!(session = id, reason = closed.name(), "Session closed");
+        }
         Closed::Client
         | Closed::Idle
         | Closed::ProtocolError
         | Closed::SlowReader
-        | Closed::Drain => debug!(?closed, "Session closed"),
+        | Closed::Drain => debug!(session = id, reason = closed.name(), "Session closed"),
     }
 }
 
-struct Driver {
+pub(super) struct Driver {
     gate: Rc<Gate>,
-    machine: Session,
+    pub(super) machine: Session,
     client: Stream,
     upstream: Upstream,
     /// The version of the route that the machine has seen.
     version: u64,
     timer: Option<Pin<Box<Sleep>>>,
     client_eof: bool,
+    /// The client was not read because there was no room.
+    paused: bool,
+    waker: Option<Waker>,
+    /// Got a reply from a shared connection in this turn.
+    touched: bool,
+    closed: bool,
 }
 
 impl Driver {
@@ -62,15 +98,27 @@ impl Driver {
         let world = gate.world.borrow();
         let (machine, version) = (Session::new(&world), world.route.version);
         drop(world);
-        let upstream = Upstream::None;
-        Self { gate, machine, client, upstream, version, timer: None, client_eof: false }
+        Self {
+            gate,
+            machine,
+            client,
+            upstream: Upstream::None,
+            version,
+            timer: None,
+            client_eof: false,
+            paused: false,
+            waker: None,
+            touched: false,
+            closed: false,
+        }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
+    fn poll(&mut self, cx: &mut Context<'_>, seat: &Seat) -> Poll<Closed> {
+        self.note_waker(cx);
         let now = self.gate.now();
         for _ in 0..ROUNDS_MAX {
-            let moved = self.see_route(now)
-                | self.poll_upstream(cx, now)
+            let moved = self.see_route(seat, now)
+                | self.poll_upstream(cx, seat, now)
                 | self.poll_client(cx, now)
                 | self.poll_timer(cx, now);
             if let Some(closed) = self.over(cx) {
@@ -86,8 +134,37 @@ impl Driver {
         Poll::Pending
     }
 
+    fn note_waker(&mut self, cx: &Context<'_>) {
+        if self.waker.as_ref().is_none_or(|it| !it.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Takes in what the node has answered by now; nothing that comes later will count.
+    pub(super) fn last_words(&mut self, now: Time) {
+        let gate = Rc::clone(&self.gate);
+        let mut scratch = gate.scratch.borrow_mut();
+        while self.machine.is_in_flight() {
+            match self.upstream.try_read(&mut scratch) {
+                Ok(n) if n > 0 => {
+                    let bytes = scratch.get(..n).unwrap_or_default();
+                    self.machine.on_node(&mut gate.world.borrow_mut(), now, bytes);
+                }
+                // Nothing more, or the end of the connection: both are seen again later.
+                Ok(_) | Err(_) => break,
+            }
+        }
+    }
+
+    /// Lets the session's own task run.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Obeys a route that is new since the last round.
-    fn see_route(&mut self, now: Time) -> bool {
+    fn see_route(&mut self, seat: &Seat, now: Time) -> bool {
         let mut world = self.gate.world.borrow_mut();
         if world.route.version == self.version {
             return false;
@@ -95,35 +172,37 @@ impl Driver {
         self.version = world.route.version;
         self.machine.on_route(&mut world, now);
         drop(world);
-        self.reconcile(now);
+        self.reconcile(seat, now);
         true
     }
 
-    /// Makes the socket follow the machine: drops what it gave up, dials what it wants.
-    fn reconcile(&mut self, now: Time) {
+    /// Makes the connection follow the machine: drops what it gave up, gets what it wants.
+    fn reconcile(&mut self, seat: &Seat, now: Time) {
         if self.machine.take_proof() {
             self.gate.signal(SignalKind::NotPrimary);
         }
         if self.machine.wants_drop() {
-            self.upstream.drop_it(&self.gate);
+            self.upstream.drop_it(&self.gate, seat.id);
             let mut world = self.gate.world.borrow_mut();
             self.machine.on_link_lost(&mut world, now);
         }
-        if !self.machine.has_link() && matches!(self.upstream, Upstream::Up(_)) {
-            self.upstream.drop_it(&self.gate);
+        if !self.machine.has_link() && self.upstream.is_up() {
+            self.upstream.drop_it(&self.gate, seat.id);
         }
-        let wants = self.machine.wants_link(&self.gate.world.borrow(), now);
-        if wants && !self.upstream.is_some() {
-            self.upstream = Upstream::dial(&self.gate);
+        if !self.upstream.is_some() {
+            let wish = self.machine.wish(&self.gate.world.borrow(), now);
+            self.upstream = Upstream::get(&self.gate, wish);
         }
     }
 
-    fn poll_upstream(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
-        self.reconcile(now);
-        match self.upstream {
+    fn poll_upstream(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
+        self.reconcile(seat, now);
+        match &self.upstream {
             Upstream::None => false,
             Upstream::Dialing(..) => self.poll_dial(cx, now),
-            Upstream::Up(_) => self.write_node(cx, now) | self.read_node(cx, now),
+            Upstream::Waiting(..) => self.poll_shared(cx, seat, now),
+            Upstream::Shared(_) => self.push(cx, seat, now),
+            Upstream::Up(_) => self.write_node(cx, seat, now) | self.read_node(cx, seat, now),
         }
     }
 
@@ -138,7 +217,69 @@ impl Driver {
         true
     }
 
-    fn write_node(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+    /// Waits for a shared connection.
+    fn poll_shared(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
+        let waited = self.upstream.poll_shared(&self.gate, cx, seat);
+        let mut world = self.gate.world.borrow_mut();
+        match waited {
+            Waited::Not => return false,
+            Waited::Up => self.machine.on_shared_link(&mut world, now),
+            Waited::Failed => self.machine.on_link_failed(&mut world, now),
+            Waited::Refused => self.machine.on_shared_refused(&mut world, now),
+        }
+        true
+    }
+
+    /// Gives what is to be sent to the shared connection.
+    fn push(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
+        let Upstream::Shared(shared) = &self.upstream else { return false };
+        let pushed = {
+            let world = self.gate.world.borrow();
+            let bytes = self.machine.to_node(&world);
+            if bytes.is_empty() || !shared.has_room(cx) {
+                return false;
+            }
+            shared.push(seat, bytes, self.machine.unsent_requests());
+            bytes.len()
+        };
+        self.machine.sent(&mut self.gate.world.borrow_mut(), now, pushed);
+        true
+    }
+
+    /// A reply, or a part of one, from the shared connection; whether this is the first of a turn.
+    /// A session that is over has no use for it.
+    pub(super) fn take_reply(&mut self, act: impl FnOnce(&mut Session, &mut World)) -> bool {
+        if self.closed {
+            return false;
+        }
+        act(&mut self.machine, &mut self.gate.world.borrow_mut());
+        !std::mem::replace(&mut self.touched, true)
+    }
+
+    /// After a turn in which the shared connection gave replies: they go to the client at once.
+    pub(super) fn after_replies(&mut self, now: Time) {
+        self.touched = false;
+        let mut world = self.gate.world.borrow_mut();
+        self.machine.on_turn_end(&mut world, now);
+        drop(world);
+        while !self.machine.to_client().is_empty() {
+            match self.client.try_write(self.machine.to_client()) {
+                Ok(n) if n > 0 => {
+                    self.gate.cells.bytes.add(Direction::ClientOut, n as u64);
+                    self.machine.delivered(n);
+                }
+                // Full or gone: the session's own task finds out which.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        let world = self.gate.world.borrow();
+        let must_look = self.paused || self.client_eof || self.gate.is_draining();
+        if must_look || self.machine.needs_shell(&world) {
+            self.wake();
+        }
+    }
+
+    fn write_node(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
         let mut moved = false;
         loop {
             let written = {
@@ -157,14 +298,14 @@ impl Driver {
                     self.machine.sent(&mut self.gate.world.borrow_mut(), now, n);
                 }
                 Poll::Ready(_) => {
-                    self.lose_node(now);
+                    self.lose_node(seat, now);
                     return true;
                 }
             }
         }
     }
 
-    fn read_node(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+    fn read_node(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
         if !self.machine.wants_node(&self.gate.world.borrow()) {
             return false;
         }
@@ -176,24 +317,24 @@ impl Driver {
             Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
                 gate.cells.bytes.add(Direction::NodeIn, buf.filled().len() as u64);
                 self.machine.on_node(&mut gate.world.borrow_mut(), now, buf.filled());
-                self.reconcile(now);
+                self.reconcile(seat, now);
                 true
             }
             Poll::Ready(_) => {
-                self.lose_node(now);
+                self.lose_node(seat, now);
                 true
             }
         }
     }
 
-    fn lose_node(&mut self, now: Time) {
+    fn lose_node(&mut self, seat: &Seat, now: Time) {
         // An idle connection that a node closes (its `timeout`, a `CLIENT KILL`) is no news.
         if self.machine.is_in_flight() {
             self.gate.signal(SignalKind::Lost);
         }
-        self.upstream.drop_it(&self.gate);
+        self.upstream.drop_it(&self.gate, seat.id);
         self.machine.on_link_lost(&mut self.gate.world.borrow_mut(), now);
-        self.reconcile(now);
+        self.reconcile(seat, now);
     }
 
     fn poll_client(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
@@ -220,7 +361,8 @@ impl Driver {
     }
 
     fn read_client(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
-        if self.client_eof || !self.machine.wants_client(&self.gate.world.borrow()) {
+        self.paused = !self.machine.wants_client(&self.gate.world.borrow());
+        if self.client_eof || self.paused {
             return false;
         }
         let gate = Rc::clone(&self.gate);
@@ -260,7 +402,6 @@ impl Driver {
         self.timer = None;
         // The timer may fire within the turn's own clock reading.
         self.machine.on_deadline(&mut self.gate.world.borrow_mut(), now.max(deadline));
-        self.reconcile(now);
         true
     }
 
@@ -279,8 +420,9 @@ impl Driver {
         Some(Poll::Pending)
     }
 
-    fn close(&mut self) {
-        self.upstream.drop_it(&self.gate);
+    fn close(&mut self, id: u64) {
+        self.closed = true;
+        self.upstream.drop_it(&self.gate, id);
         self.machine.close(&mut self.gate.world.borrow_mut());
     }
 }

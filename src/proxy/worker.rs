@@ -13,9 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::LocalSet;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{debug, warn};
+
+/// Tasks that run before the runtime asks the kernel for events again. Every session that became
+/// readable in one turn gets its say before the shared connection's task writes for all of them.
+const EVENT_INTERVAL: u32 = 256;
 
 /// Clients handed over and not yet taken by a worker.
 const HANDOVER_MAX: usize = 256;
@@ -126,17 +130,29 @@ impl Worker {
 pub fn start(index: usize, settings: Settings, ends: Ends) -> io::Result<Worker> {
     let (sender, clients) = mpsc::channel(HANDOVER_MAX);
     let load = Arc::new(Load::default());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let own_load = Arc::clone(&load);
+    // The runtime belongs to its thread, so whether it could be made has to be told from there.
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
     let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        let local = LocalSet::new();
-        local.block_on(&runtime, run(settings, ends, clients, own_load));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .event_interval(EVENT_INTERVAL)
+            .build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => {
+                let _starter_is_gone = tell.send(Ok(()));
+                runtime.block_on(run(settings, ends, clients, own_load));
+            }
+            Err(error) => {
+                let _starter_is_gone = tell.send(Err(error));
+            }
+        }
     })?;
+    told.recv().map_err(io::Error::other)??;
     Ok(Worker { load, clients: sender, thread })
 }
 
-/// Runs until nobody can hand over clients any more; dropping the local set then cuts what is
-/// left.
+/// Runs until nobody can hand over clients any more; dropping the runtime then cuts what is left.
 async fn run(
     settings: Settings,
     ends: Ends,
@@ -181,15 +197,11 @@ fn start_session(gate: &Rc<Gate>, load: &Arc<Load>, id: u64, client: Detached) {
         }
     };
     let gate = Rc::clone(gate);
-    // At INFO, so that even a warning inside carries the field when DEBUG is off.
-    let span = info_span!("session", session = id);
-    tokio::task::spawn_local(
-        async move {
-            let _leaving = leaving;
-            session::serve(gate, id, client).await;
-        }
-        .instrument(span),
-    );
+    // No span: entering one at every turn would cost more than the turn's own work.
+    tokio::task::spawn_local(async move {
+        let _leaving = leaving;
+        session::serve(gate, id, client).await;
+    });
 }
 
 /// Counts a session out, however it ends.

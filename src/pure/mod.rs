@@ -10,6 +10,7 @@
 pub mod command;
 pub mod detect;
 pub mod failover;
+pub mod mux;
 pub mod resp;
 pub mod session;
 pub mod time;

@@ -40,7 +40,7 @@ fn a_role_change_by_hand_is_never_seen(kind: Kind) {
         assert_eq!(session.read(), "v");
         assert_eq!(new.call(&["LRANGE", &format!("list:{n}"), "0", "-1"]), "[once]");
     }
-    assert_eq!(proxy.status()["primary"], "b");
+    proxy.wait_primary("b");
     assert!(new.is_primary());
     eventually("the old primary follows", || old.follows(new).then_some(()));
 }

@@ -16,7 +16,8 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 /// Goal: a command in flight is answered, then its session closes; idle ones close; no new ones
 /// are accepted; the exit code is 0.
 ///
-/// Method: make the node sleep, send to it through Segue, terminate Segue, read the reply.
+/// Method: freeze the node for less than any threshold, send to it through Segue, terminate Segue,
+/// thaw the node, read the replies.
 fn what_is_in_flight_is_answered_before_the_end(kind: Kind) {
     let node = Server::primary(kind);
     let mut proxy = Proxy::over(&[&node])
@@ -29,8 +30,7 @@ fn what_is_in_flight_is_answered_before_the_end(kind: Kind) {
     let (mut busy, mut idle) = (proxy.client(), proxy.client());
     assert_eq!(busy.call(&["SET", "k", "v"]), "+OK");
     assert_eq!(idle.call(&["PING"]), "+PONG");
-    let mut sleeper = node.client();
-    sleeper.send_all(&[&["DEBUG", "SLEEP", "1"]]);
+    node.freeze();
     busy.send_all(&[&["INCR", "n"], &["GET", "k"]]);
     eventually("the commands are in flight", || {
         (proxy.metric("segue_in_flight_bytes") > 0.0).then_some(())
@@ -38,6 +38,8 @@ fn what_is_in_flight_is_answered_before_the_end(kind: Kind) {
 
     proxy.terminate();
     assert_eq!(idle.read_to_end(), b"", "nothing in flight: closed");
+    assert!(busy.is_silent());
+    node.thaw();
     assert_eq!(busy.read(), ":1");
     assert_eq!(busy.read(), "v");
     assert_eq!(busy.read_to_end(), b"");
@@ -69,6 +71,7 @@ fn stuck(node: &Server, drain: &str) -> (Proxy, Client) {
 fn draining_ends_at_its_timeout(kind: Kind) {
     let node = Server::primary(kind);
     let (mut proxy, mut client) = stuck(&node, "700ms");
+    proxy.announce(&["\"Drain timed out; "]);
     let told = Instant::now();
     proxy.terminate();
     let status = proxy.wait_ended();
@@ -85,12 +88,13 @@ fn draining_ends_at_its_timeout(kind: Kind) {
 fn a_second_signal_ends_at_once(kind: Kind) {
     let node = Server::primary(kind);
     let (mut proxy, mut client) = stuck(&node, "60s");
+    proxy.announce(&["\"Asked again; ", "stopped at once, as asked"]);
     proxy.terminate();
     eventually("it stops accepting", || Client::connect(proxy.addr()).is_err().then_some(()));
     assert_eq!(proxy.ended(), None, "it waits for what is in flight");
     let told = Instant::now();
     proxy.terminate();
-    proxy.wait_ended();
+    assert_ne!(proxy.wait_ended().code(), Some(0), "it did not end as it should");
     assert!(told.elapsed() < AT_ONCE, "ended after {:?}", told.elapsed());
     client.read_to_end();
 }

@@ -1,6 +1,6 @@
 //! What Segue refuses, and says how to allow.
 
-use crate::harness::{Client, Kind, Proxy, Server, encode};
+use crate::harness::{Client, Kind, Proxy, Server, encode, eventually};
 use serde_json::json;
 
 on_both!(
@@ -48,8 +48,8 @@ fn commands_that_turn_the_group_against_itself_are_refused(kind: Kind) {
     assert_eq!(client.read(), "+QUEUED");
     assert!(client.read().to_string().contains("sessions.allow"));
     assert_eq!(client.call(&["DISCARD"]), "+OK");
-    let counted = proxy.metric("segue_commands_refused_total{reason=\"policy\"}");
-    assert_eq!(counted as usize, refused.len() + 2);
+    let counted = || proxy.metric("segue_commands_refused_total{reason=\"policy\"}") as usize;
+    eventually("each is counted", || (counted() == refused.len() + 2).then_some(()));
 }
 
 /// Goal: an operator can allow each of them.
@@ -57,8 +57,7 @@ fn commands_that_turn_the_group_against_itself_are_refused(kind: Kind) {
 /// Method: allow `debug` only; the node runs it; another one is still refused.
 fn what_is_allowed_is_forwarded(kind: Kind) {
     let node = Server::primary(kind);
-    let proxy =
-        Proxy::over(&[&node]).with(|it| it["sessions"] = json!({ "allow": ["debug"] })).start();
+    let proxy = Proxy::over(&[&node]).with(|it| it["sessions"]["allow"] = json!(["debug"])).start();
     proxy.wait_ready();
     let mut client = proxy.client();
     assert_eq!(client.call(&["DEBUG", "SLEEP", "0"]), "+OK");
@@ -72,11 +71,14 @@ fn what_is_allowed_is_forwarded(kind: Kind) {
 /// Method: fill the limit, connect once more, end one, connect again.
 fn one_session_too_many_gets_the_servers_words(kind: Kind) {
     let node = Server::primary(kind);
-    let proxy = Proxy::over(&[&node]).with(|it| it["sessions"] = json!({ "max": 3 })).start();
+    let proxy = Proxy::over(&[&node]).with(|it| it["sessions"]["max"] = json!(3)).start();
     proxy.wait_ready();
-    // `start` has made a connection of its own; wait until it is gone.
     let sessions = || proxy.metric("segue_sessions_open") as usize;
-    crate::harness::eventually("nobody is there", || (sessions() == 0).then_some(()));
+    // `start` has made a connection of its own; wait until it has come and gone.
+    eventually("nobody is there", || {
+        let closed = proxy.metric("segue_sessions_closed_total{reason=\"client\"}");
+        (closed >= 1.0 && sessions() == 0).then_some(())
+    });
     let mut all: Vec<_> = (0..3).map(|_| proxy.client()).collect();
     for client in &mut all {
         assert_eq!(client.call(&["PING"]), "+PONG");
@@ -90,6 +92,6 @@ fn one_session_too_many_gets_the_servers_words(kind: Kind) {
         assert_eq!(client.call(&["PING"]), "+PONG");
     }
     all.pop();
-    crate::harness::eventually("there is room", || (sessions() == 2).then_some(()));
+    eventually("there is room", || (sessions() == 2).then_some(()));
     assert_eq!(proxy.client().call(&["PING"]), "+PONG");
 }

@@ -1,6 +1,6 @@
 //! Nobody can be primary: commands are held, then refused, then served again.
 
-use crate::harness::{Group, Kind, Proxy};
+use crate::harness::{Group, Kind, Proxy, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -43,8 +43,8 @@ fn without_any_node_commands_are_held_then_refused_then_served(kind: Kind) {
     assert_eq!(client.call(&["INCR", "n"]), REFUSED);
     assert!(sent.elapsed() >= HOLD);
     assert!(proxy.status()["reason"].is_string(), "it says why");
-    let counted = proxy.metric("segue_commands_refused_total{reason=\"timeout\"}");
-    assert_eq!(counted as usize, 4);
+    let counted = || proxy.metric("segue_commands_refused_total{reason=\"timeout\"}") as usize;
+    eventually("each is counted", || (counted() == 4).then_some(()));
 
     group.primary.restart();
     proxy.wait_ready();
@@ -80,7 +80,7 @@ fn a_replica_that_comes_back_takes_over(kind: Kind) {
     assert_eq!(group.replicas[1].call(&["GET", "k"]), "w");
     group.replicas[0].thaw();
     let (late, primary) = (&group.replicas[0], &group.replicas[1]);
-    crate::harness::eventually("the other one follows", || late.follows(primary).then_some(()));
+    eventually("the other one follows", || late.follows(primary).then_some(()));
 }
 
 /// Goal: what is held is bounded: past `hold.max_bytes` the newest commands are refused, never
@@ -110,9 +110,7 @@ fn a_full_hold_refuses_the_newest(kind: Kind) {
     for client in &mut late {
         client.send_all(&[&["SET", "late", &value], &["ECHO", "still in order"]]);
     }
-    let refused = crate::harness::eventually("the hold is full", || {
-        late.iter().position(|it| !it.is_silent())
-    });
+    let refused = eventually("the hold is full", || late.iter().position(|it| !it.is_silent()));
     let reply = late[refused].read();
     assert!(reply.to_string().starts_with("-TRYAGAIN Segue: "), "{reply}");
     assert!(early.is_silent(), "what was held first stays held");

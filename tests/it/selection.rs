@@ -47,7 +47,7 @@ fn the_most_advanced_replica_wins(kind: Kind) {
 
     assert_eq!(session.call(&["GET", "k"]), "new");
     assert!(ahead.is_primary());
-    assert_eq!(proxy.status()["primary"], "c");
+    proxy.wait_primary("c");
     eventually("the one behind follows", || behind.follows(ahead).then_some(()));
     eventually("it catches up", || (behind.call(&["GET", "k"]) == "new").then_some(()));
 }

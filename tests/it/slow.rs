@@ -21,6 +21,7 @@ fn a_reader_that_does_not_read_costs_no_memory(kind: Kind) {
     let value = "v".repeat(VALUE_BYTES);
     node.call(&["SET", "big", &value]);
     let proxy = Proxy::start(&[&node]);
+    proxy.announce_failover();
     let mut slow = proxy.client();
     assert_eq!(slow.call(&["CLIENT", "SETNAME", "slow"]), "+OK");
     let before = proxy.peak_kib();

@@ -32,7 +32,7 @@ fn commands_wait_for_nodes_that_appear_later(kind: Kind) {
     assert_eq!(second.read(), "+PONG");
     assert_eq!(primary.call(&["GET", "k"]), "early");
     proxy.wait_ready();
-    assert_eq!(proxy.status()["primary"], "a");
+    proxy.wait_primary("a");
 }
 
 /// Goal: without a primary that was ever seen, replicas are not promoted at start-up at once

@@ -1,15 +1,20 @@
 //! The way to the primary, as a session sees it: one wish, one connection, its bytes.
 //!
-//! [`Upstream`] is the seam: a session asks for a connection, reads and writes it, and drops it.
-//! Here each session has one of its own ([`Upstream::Up`]); sharing one among many sessions fits
-//! behind the same calls.
+//! [`Upstream`] is the seam. A session either has a connection of its own (`Dialing`, `Up`), or its
+//! part of one that many share (`Waiting`, `Shared`, see [`shared`]).
+
+pub(super) mod shared;
 
 use super::gate::Gate;
+use super::session::Seat;
 use crate::net::{DialError, dial};
+use crate::pure::session::Wish;
 use crate::pure::topology::Epoch;
+use shared::Shared;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -22,6 +27,20 @@ pub(super) enum Upstream {
     /// Being made, for the primary of this epoch.
     Dialing(Epoch, Dialing),
     Up(TcpStream),
+    /// A shared one that is being made; with its failures when the waiting began.
+    Waiting(Rc<Shared>, u64),
+    Shared(Rc<Shared>),
+}
+
+/// What became of waiting for a shared connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Waited {
+    Not,
+    Up,
+    /// It could not be made.
+    Failed,
+    /// The node refused its login or database.
+    Refused,
 }
 
 impl fmt::Debug for Upstream {
@@ -30,36 +49,49 @@ impl fmt::Debug for Upstream {
             Self::None => "None",
             Self::Dialing(..) => "Dialing",
             Self::Up(_) => "Up",
+            Self::Waiting(..) => "Waiting",
+            Self::Shared(_) => "Shared",
         })
     }
 }
 
 impl Upstream {
-    /// Starts to connect to the primary of the route in force, if there is one.
-    pub(super) fn dial(gate: &Gate) -> Self {
+    /// Starts to get what is wished for.
+    pub(super) fn get(gate: &Rc<Gate>, wish: Wish) -> Self {
         let route = gate.world.borrow().route;
-        match route.primary() {
-            None => Self::None,
-            Some(primary) => {
+        match (wish, route.primary()) {
+            (Wish::Nothing, _) | (_, None) => Self::None,
+            (Wish::Own, Some(primary)) => {
                 Self::Dialing(route.epoch, Box::pin(dial(primary.addr, gate.dial_limit)))
+            }
+            (Wish::Shared(key), Some(_)) => {
+                let shared = Shared::of(gate, key);
+                let failures = shared.failures();
+                Self::Waiting(shared, failures)
             }
         }
     }
 
-    /// Drops the connection, whatever state it is in; whether it was up.
-    pub(super) fn drop_it(&mut self, gate: &Gate) -> bool {
-        let was_up = matches!(self, Self::Up(_));
-        if was_up {
-            gate.cells.upstream_connections.dec();
-            gate.cells.upstream_lost.inc();
+    /// Drops the connection, whatever state it is in.
+    pub(super) fn drop_it(&mut self, gate: &Gate, id: u64) {
+        match std::mem::replace(self, Self::None) {
+            Self::None | Self::Dialing(..) => {}
+            Self::Up(_) => {
+                gate.cells.upstream_connections.dec();
+                gate.cells.upstream_lost.inc();
+            }
+            Self::Waiting(shared, _) | Self::Shared(shared) => shared.detach(id),
         }
-        *self = Self::None;
-        was_up
     }
 
-    /// Whether a connection is up or being made.
+    /// Whether there is one, or it is being made.
     pub(super) const fn is_some(&self) -> bool {
         !matches!(self, Self::None)
+    }
+
+    /// Whether there is one.
+    pub(super) const fn is_up(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Shared(_))
     }
 
     /// Goes on connecting. Ready when that has ended: true with a connection, false without.
@@ -87,6 +119,22 @@ impl Upstream {
         }
     }
 
+    /// Goes on waiting for a shared connection.
+    pub(super) fn poll_shared(&mut self, gate: &Gate, cx: &Context<'_>, seat: &Seat) -> Waited {
+        let Self::Waiting(shared, failures) = self else { return Waited::Not };
+        let epoch = gate.world.borrow().route.epoch;
+        let waited = shared.wait(cx, epoch, *failures);
+        match waited {
+            Waited::Not => {}
+            Waited::Up => {
+                shared.attach(seat);
+                *self = Self::Shared(Rc::clone(shared));
+            }
+            Waited::Failed | Waited::Refused => *self = Self::None,
+        }
+        waited
+    }
+
     /// Reads what is there; 0 bytes mean that the node has closed the connection.
     pub(super) fn poll_read(
         &mut self,
@@ -95,7 +143,17 @@ impl Upstream {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Up(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::None | Self::Dialing(..) => Poll::Pending,
+            Self::None | Self::Dialing(..) | Self::Waiting(..) | Self::Shared(_) => Poll::Pending,
+        }
+    }
+
+    /// Reads what is there, without waiting.
+    pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Up(stream) => stream.try_read(buf),
+            Self::None | Self::Dialing(..) | Self::Waiting(..) | Self::Shared(_) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
         }
     }
 
@@ -107,7 +165,7 @@ impl Upstream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Up(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::None | Self::Dialing(..) => Poll::Pending,
+            Self::None | Self::Dialing(..) | Self::Waiting(..) | Self::Shared(_) => Poll::Pending,
         }
     }
 }

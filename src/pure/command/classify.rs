@@ -106,6 +106,7 @@ pub(super) fn classify(name: &str, words: &[&str]) -> Class {
         is_blocking: has("blocking") || has("option"),
         no_auth: has("no_auth"),
         no_multi: has("no_multi"),
+        is_known: true,
     }
 }
 

@@ -42,6 +42,8 @@ impl Learnt {
             is_blocking: self.blocking,
             no_auth: self.no_auth,
             no_multi: self.no_multi,
+            // What a module's command does to its connection nobody says.
+            is_known: false,
             ..Class::UNKNOWN
         }
     }

@@ -146,6 +146,8 @@ pub struct Class {
     pub no_auth: bool,
     /// At least one of the servers refuses it inside `MULTI`.
     pub no_multi: bool,
+    /// It stands in a table. Nobody knows what another one does to its connection.
+    pub is_known: bool,
 }
 
 impl Class {
@@ -156,7 +158,26 @@ impl Class {
         is_blocking: false,
         no_auth: false,
         no_multi: false,
+        is_known: false,
     };
+
+    /// Whether it leaves its connection as it was and answers at once with one reply, so that
+    /// many sessions can use the connection. Not so scripts: what they raise may have to be asked
+    /// about.
+    pub const fn is_shareable(self) -> bool {
+        self.is_known
+            && !self.is_blocking
+            && matches!(
+                self.special,
+                Special::None
+                    | Special::ScriptLoad
+                    | Special::ScriptExists
+                    | Special::Scan
+                    | Special::Hscan
+                    | Special::Sscan
+                    | Special::Zscan
+            )
+    }
 
     /// Whether it may be sent again although it may have run.
     pub const fn is_read(self) -> bool {

@@ -7,9 +7,7 @@ use super::member::Member;
 use crate::pure::detect;
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
-use crate::pure::topology::{
-    Epoch, Gate, Lineage, NodeId, Primary, Report, Route, RunId, Signal, SignalKind,
-};
+use crate::pure::topology::{Epoch, Lineage, NodeId, Report, Route, RunId, Signal, SignalKind};
 use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
@@ -72,6 +70,17 @@ pub(super) enum Goal {
     Follow(NodeId),
 }
 
+/// In which way the primary is lost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Loss {
+    /// It gives no sign of life.
+    Down,
+    /// It came back without the data that replicas hold.
+    Amnesia,
+    /// It came back as a replica of a node that is none.
+    Deposed,
+}
+
 /// A promotion that has been ordered.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Promotion {
@@ -116,6 +125,8 @@ pub struct Brain {
     pub(super) phase: Phase,
     pub(super) serving: Option<Serving>,
     pub(super) doubt: Option<Doubt>,
+    /// When to change over to a node that somebody else promoted, if its predecessor lives.
+    pub(super) follow_at: Option<Time>,
     /// Holds that a signal caused and a probe found groundless, not long ago.
     pub(super) flaps: u32,
     pub(super) flaps_from: Time,
@@ -131,8 +142,8 @@ pub struct Brain {
     pub(super) strangers: Vec<String>,
     pub(super) last_failover: Option<FailoverAccount>,
     /// Who was ordered to become primary in which epoch, and for whom it was opened.
-    candidates: BTreeMap<Epoch, NodeId>,
-    opened: BTreeMap<Epoch, NodeId>,
+    pub(super) candidates: BTreeMap<Epoch, NodeId>,
+    pub(super) opened: BTreeMap<Epoch, NodeId>,
     /// Answers to questions asked before this count only if they are good.
     pub(super) awake_from: Time,
     beat_at: Time,
@@ -155,6 +166,7 @@ impl Brain {
             phase: Phase::Discovering,
             serving: None,
             doubt: None,
+            follow_at: None,
             flaps: 0,
             flaps_from: now,
             held_from: Some(now),
@@ -224,7 +236,11 @@ impl Brain {
             }
         };
         // What is due already had its chance in the last step; it must not spin the driver.
-        let due = detectors.chain(doubt).chain(again).filter(|it| *it > self.stepped_at);
+        let due = detectors
+            .chain(doubt)
+            .chain(again)
+            .chain(self.follow_at)
+            .filter(|it| *it > self.stepped_at);
         due.fold(self.beat_at, Time::min)
     }
 
@@ -396,101 +412,6 @@ impl Brain {
         let detect::Params { interval, timeout, .. } = self.params.detect;
         let age_max = interval.saturating_mul(3).saturating_add(timeout);
         Time::from_start(now.since_start().saturating_sub(age_max)).max(self.awake_from)
-    }
-
-    /// Closes the gate in the epoch in force.
-    pub(super) fn hold(&mut self, now: Time, primary: NodeId, reason: String) {
-        self.phase = Phase::Suspecting;
-        self.held_from.get_or_insert(now);
-        if let Some(doubt) = &mut self.doubt {
-            doubt.hold_at = None;
-        }
-        self.reason = Some(reason.clone());
-        self.publish(self.route.epoch, Gate::Held);
-        self.note(Note::Held { primary, reason });
-        // Whoever may have to take over, or testify, is asked now and not at its next turn.
-        for index in 0..self.members.len() {
-            self.act(Action::Probe(node_at(index)));
-        }
-    }
-
-    /// Opens the gate for `node`.
-    ///
-    /// # Panics
-    ///
-    /// If `node` has not said that it is a primary, or the epoch belongs to another one.
-    pub(super) fn open(&mut self, node: NodeId, epoch: Epoch) {
-        let member = self.member(node).expect("only members are opened for");
-        assert!(member.report().is_some_and(Report::is_primary), "opened for a replica");
-        assert!(self.candidates.get(&epoch).is_none_or(|it| *it == node), "another's epoch");
-        let Some(addr) = member.addr else { return };
-        self.doubt = None;
-        self.held_from = None;
-        self.lost_from = None;
-        self.is_overdue = false;
-        self.witness_told = None;
-        self.reason = None;
-        self.rejected.clear();
-        self.phase = Phase::Steady;
-        assert!(*self.opened.entry(epoch).or_insert(node) == node, "one epoch, two primaries");
-        self.publish(epoch, Gate::Open(Primary { node, addr }));
-    }
-
-    /// Publishes a new epoch that is held, and waits for its confirmation.
-    pub(super) fn sever(&mut self, goal: Goal) {
-        let epoch = self.route.epoch.next();
-        self.publish(epoch, Gate::Held);
-        self.phase = Phase::Committing { version: self.route.version, goal };
-        self.note(Note::Committed { epoch });
-    }
-
-    /// Whether the epoch in force has been confirmed as held by all, and used for nothing.
-    pub(super) fn is_severed(&self) -> bool {
-        self.route.gate == Gate::Held
-            && !self.candidates.contains_key(&self.route.epoch)
-            && !self.opened.contains_key(&self.route.epoch)
-            && self.route.epoch > Epoch::default()
-            && self.confirmed >= self.route.version
-    }
-
-    /// Whether the epoch in force was meant or opened for somebody else.
-    pub(super) fn is_epoch_of_another(&self, node: NodeId) -> bool {
-        [&self.candidates, &self.opened]
-            .into_iter()
-            .any(|it| it.get(&self.route.epoch).is_some_and(|owner| *owner != node))
-    }
-
-    /// Orders the promotion of `node` in the epoch in force.
-    ///
-    /// # Panics
-    ///
-    /// If not every worker has confirmed that the gate is held in this epoch, or the epoch has
-    /// another candidate.
-    pub(super) fn order_promotion(&mut self, node: NodeId) {
-        let epoch = self.route.epoch;
-        assert!(self.route.gate == Gate::Held, "promoted with the gate open");
-        assert!(self.confirmed >= self.route.version, "promoted before the barrier");
-        assert!(!self.opened.contains_key(&epoch), "promoted in an epoch that served");
-        assert!(*self.candidates.entry(epoch).or_insert(node) == node, "one epoch, two candidates");
-        self.order(Order::Promote { node, epoch });
-    }
-
-    pub(super) fn order(&mut self, order: Order) {
-        if let Some(member) = self.member_mut(order.node()) {
-            member.pending = Some(super::member::Pending { order: order.clone() });
-        }
-        self.act(Action::Order(order));
-    }
-
-    fn publish(&mut self, epoch: Epoch, gate: Gate) {
-        assert!(epoch >= self.route.epoch, "the epoch went back");
-        self.route = Route { version: self.route.version.saturating_add(1), epoch, gate };
-        self.actions.push(Action::Publish(self.route));
-        // Only the epochs around the one in force are ever asked for.
-        if let Some(oldest) = epoch.0.checked_sub(16) {
-            self.candidates.retain(|it, _| it.0 >= oldest);
-            self.opened.retain(|it, _| it.0 >= oldest);
-        }
     }
 }
 

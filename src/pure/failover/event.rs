@@ -258,6 +258,12 @@ pub enum Note {
         /// Keys that this one has.
         saved_keys: u64,
     },
+    /// Nobody who held more than a primary without its data could be reached for long: it
+    /// serves as it is.
+    Forgiven {
+        /// Who.
+        primary: NodeId,
+    },
     /// A replica cannot be promoted.
     Rejected {
         /// Who.

@@ -1,6 +1,6 @@
 //! The primary is lost: whether it really is, who takes over, and the promotion itself.
 
-use super::brain::{Brain, Goal, Phase, Promotion, Serving};
+use super::brain::{Brain, Goal, Loss, Phase, Promotion, Serving};
 use super::event::{Note, Outcome};
 use super::select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 use crate::pure::detect::{Cause, Health};
@@ -20,21 +20,19 @@ const DRAIN_PROBES: u32 = 2;
 const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 impl Brain {
-    /// The primary is down, or back without its data. Finds out whether a replica may take
-    /// over now.
-    pub(super) fn lose(&mut self, now: Time) {
-        let Some(serving) = &self.serving else { return };
-        let (node, amnesia) = (serving.node, serving.amnesia.is_some());
+    /// The primary is lost. Finds out whether a replica may take over now.
+    pub(super) fn lose(&mut self, now: Time, loss: Loss) {
+        let Some(node) = self.serving.as_ref().map(|it| it.node) else { return };
         if self.lost_from.is_none() {
             self.lost_from = Some(now);
-            let reason = self.why_lost(node);
+            let reason = self.why_lost(node, loss);
             self.note(Note::PrimaryLost { primary: node, reason });
         }
         if !self.params.enabled {
-            let reason = format!("{} and failover.enabled is false", self.why_lost(node));
+            let reason = format!("{} and failover.enabled is false", self.why_lost(node, loss));
             return self.wait(reason);
         }
-        if !amnesia {
+        if loss == Loss::Down {
             if let Some(witness) = self.witness(node) {
                 return self.spare(node, witness);
             }
@@ -43,17 +41,20 @@ impl Brain {
                 return self.wait(reason);
             }
         }
-        self.take_over(now, node, amnesia);
+        self.take_over(now, node, loss);
         self.watch_the_clock(now);
     }
 
-    fn why_lost(&self, node: NodeId) -> String {
+    fn why_lost(&self, node: NodeId, loss: Loss) -> String {
         let name = self.name(node);
-        match self.member(node).map(super::member::Member::health) {
-            Some(Health::Down(cause) | Health::Suspect(cause)) => format!("{name} {cause}"),
-            Some(Health::Up | Health::Unknown) | None => {
-                format!("{name} came back without its data")
+        let health = self.member(node).map(super::member::Member::health);
+        match (loss, health) {
+            (Loss::Amnesia, _) => format!("{name} came back without its data"),
+            (Loss::Deposed, _) => format!("{name} is a replica now, and nobody is primary"),
+            (Loss::Down, Some(Health::Down(cause) | Health::Suspect(cause))) => {
+                format!("{name} {cause}")
             }
+            (Loss::Down, Some(Health::Up | Health::Unknown) | None) => format!("{name} is down"),
         }
     }
 
@@ -106,15 +107,18 @@ impl Brain {
     }
 
     /// Chooses, and commits to a failover or goes on with one.
-    fn take_over(&mut self, now: Time, node: NodeId, amnesia: bool) {
-        let ranking = self.ranking(now, node, amnesia);
+    fn take_over(&mut self, now: Time, node: NodeId, loss: Loss) {
+        let ranking = self.ranking(now, node, loss);
         self.tell_rejected(&ranking.rejected);
+        let lost_for = self.lost_from.map_or(Duration::ZERO, |it| now.since(it));
         let Some(best) = ranking.ranked.first().copied() else {
+            if loss == Loss::Amnesia && lost_for >= self.params.timeout {
+                return self.forgive(node);
+            }
             let reason = self.nobody(&ranking.rejected);
             return self.wait(reason);
         };
-        let lost_for = self.lost_from.map_or(Duration::ZERO, |it| now.since(it));
-        if !amnesia && lost_for < DRAIN_MAX && !self.is_settled(&ranking) {
+        if loss == Loss::Down && lost_for < DRAIN_MAX && !self.is_settled(&ranking) {
             return;
         }
         if self.is_severed() {
@@ -122,6 +126,17 @@ impl Brain {
         } else {
             self.sever(Goal::Promote);
         }
+    }
+
+    /// A primary came back without its data, and whoever held more has been gone for as long
+    /// as a failover may take. Serving what there is beats serving nobody for ever.
+    fn forgive(&mut self, primary: NodeId) {
+        let report = self.member(primary).and_then(|it| it.report().cloned());
+        if let (Some(serving), Some(report)) = (&mut self.serving, report) {
+            serving.amnesia = None;
+            serving.anchor = report;
+        }
+        self.note(Note::Forgiven { primary });
     }
 
     /// Whether everybody who could be chosen has said his last offset.
@@ -134,18 +149,25 @@ impl Brain {
         drained && ranking.rejected.iter().all(|(_, why)| *why != Reject::Unheard)
     }
 
-    fn ranking(&self, now: Time, node: NodeId, amnesia: bool) -> Ranking {
+    fn ranking(&self, now: Time, node: NodeId, loss: Loss) -> Ranking {
         let Some(serving) = &self.serving else { return Ranking::default() };
-        let lost_at = self.member(node).map_or(now, |it| it.detector.alive_at());
+        // A primary that still answers was lost when commands were held for it.
+        let lost_at = match loss {
+            Loss::Down => self.member(node).map_or(now, |it| it.detector.alive_at()),
+            Loss::Amnesia | Loss::Deposed => self.held_from.unwrap_or(now),
+        };
         let fresh = self.fresh_from(now);
-        let since = if amnesia { fresh } else { fresh.max(lost_at) };
+        let since = if loss == Loss::Down { fresh.max(lost_at) } else { fresh };
         let candidates: Vec<Candidate<'_>> = self
             .nodes()
-            .filter(|(other, _)| *other != node)
+            // One that is a replica now is as good a candidate as any.
+            .filter(|(other, _)| *other != node || loss == Loss::Deposed)
             .map(|(other, member)| {
                 let report = match member.health() {
                     Health::Suspect(cause) | Health::Down(cause) => Err(Reject::NotUp(cause)),
                     Health::Unknown => Err(Reject::NotUp(Cause::Silent)),
+                    // An order of ours on its way to it could undo the promotion.
+                    Health::Up if member.pending.is_some() => Err(Reject::Unheard),
                     Health::Up if member.refused_until.is_some_and(|it| now < it) => {
                         Err(Reject::RefusedBefore)
                     }
@@ -158,6 +180,7 @@ impl Brain {
             max_lag_bytes: self.params.max_lag_bytes,
             max_link_down: self.params.max_link_down,
         };
+        let amnesia = loss == Loss::Amnesia;
         let lost = Lost { report: &serving.anchor, ago: now.since(lost_at), amnesia };
         rank(limits, lost, &self.lineage, &candidates)
     }
@@ -220,7 +243,8 @@ impl Brain {
             }
             return;
         }
-        // Nothing was done to anybody yet, so the primary may still come back.
+        // Nothing was done to anybody yet, so the primary may still come back; with its data.
+        self.recollect(now);
         if goal == Goal::Promote && self.is_well() {
             return self.release(now);
         }

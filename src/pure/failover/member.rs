@@ -88,6 +88,13 @@ impl Member {
         self.health().is_up().then_some(&seen.report)
     }
 
+    /// The same, though it may still count as down: it answers, and that is enough to be told
+    /// what it must not be.
+    pub(super) fn answer_since(&self, since: Time) -> Option<&Report> {
+        let seen = self.seen.as_ref().filter(|it| it.asked >= since)?;
+        (self.health().is_up() || self.detector.is_recovering()).then_some(&seen.report)
+    }
+
     /// Takes the outcome of a probe, apart from what the detector makes of it.
     pub(super) fn learn(&mut self, probed: Probed) {
         let Probed { node: _, asked, addr, aliases, finding } = probed;
@@ -139,11 +146,10 @@ impl Member {
         self.addr == Some(addr) || self.aliases.contains(&addr)
     }
 
-    /// Whether a replica with `link` and `report` is in step with this node's data.
-    pub(super) fn is_followed_by(&self, report: &Report, link: &Link) -> bool {
-        let is_in_step = matches!(link.state, LinkState::Up { .. })
-            && self.report().is_some_and(|own| own.replid == report.replid);
-        is_in_step || self.is_at(&link.host, link.port)
+    /// Whether a replica that says `report` is in step with this node's data, by whatever way.
+    pub(super) fn is_in_step(&self, report: &Report, link: &Link) -> bool {
+        matches!(link.state, LinkState::Up { .. })
+            && self.report().is_some_and(|own| own.replid == report.replid)
     }
 
     /// Whether it has applied all that it will ever get of what a lost primary sent: its link
@@ -165,7 +171,8 @@ impl Member {
     /// Servers tell the age of the last byte in whole seconds, rounded either way; so it
     /// proves something only about what is more than a second older.
     pub(super) fn is_witness(&self, primary: &Self, lost_at: Time) -> bool {
-        if !self.health().is_up() {
+        // Its word is good for a while, also if its next answer is late.
+        if self.health().is_down() || self.health() == Health::Unknown {
             return false;
         }
         let Some(seen) = self.seen.as_ref().filter(|it| it.asked > lost_at) else { return false };

@@ -32,6 +32,7 @@
 mod brain;
 mod discover;
 mod event;
+mod gate;
 mod lost;
 mod member;
 mod rejoin;
@@ -42,3 +43,10 @@ mod view;
 pub use brain::{Brain, Params, Rejoin};
 pub use event::{Action, Endpoint, Event, Finding, NodeSpec, Note, Order, Outcome, Probed};
 pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
+
+#[cfg(test)]
+mod brain_test;
+#[cfg(test)]
+mod property_test;
+#[cfg(test)]
+mod world_test;

@@ -9,7 +9,7 @@ use super::brain::{Brain, Rejoin, node_at};
 use super::event::{Action, Endpoint, NodeSpec, Note, Order, Outcome};
 use super::member::Member;
 use crate::pure::time::Time;
-use crate::pure::topology::{Follower, Kinship, LinkState, NodeId, Report};
+use crate::pure::topology::{Follower, Link, LinkState, NodeId, Report};
 use std::time::Duration;
 
 /// Between two orders to the same node.
@@ -33,8 +33,7 @@ impl Brain {
     /// Whoever has data of the group's history belongs to it, whatever it says later.
     pub(super) fn claim_family(&mut self, node: NodeId, report: &Report) {
         let Some(serving) = &self.serving else { return };
-        let is_kin = node == serving.node
-            || self.lineage.kinship(report, &serving.anchor) != Kinship::Unrelated;
+        let is_kin = node == serving.node || self.lineage.is_family(report, &serving.anchor);
         if is_kin && let Some(member) = self.member_mut(node) {
             member.is_family = true;
         }
@@ -85,13 +84,13 @@ impl Brain {
         if node == serving || member.pending.is_some() || now < member.quiet_until {
             return None;
         }
-        let report = member.report_since(self.fresh_from(now).max(member.answered_at))?;
+        let report = member.answer_since(self.fresh_from(now).max(member.answered_at))?;
         if report.loading {
             return None;
         }
         let rejoin = self.params.rejoin;
         Some(match report.link() {
-            Some(link) if primary.is_followed_by(report, link) => Finding::InOrder,
+            Some(link) if self.is_behind(serving, report, link) => Finding::InOrder,
             Some(link) if rejoin == Rejoin::Off => Finding::LeaveAlone(format!(
                 "it follows {}:{}, and failover.rejoin is off",
                 link.host, link.port
@@ -108,6 +107,15 @@ impl Brain {
             ),
             None => Finding::Demote { diverged_bytes: self.diverged_bytes(report, primary) },
         })
+    }
+
+    /// Whether a replica follows the primary: by name; or it is in step under a name that we do
+    /// not know. Not through another node of the group: that would be lost with that one.
+    fn is_behind(&self, serving: NodeId, report: &Report, link: &Link) -> bool {
+        let Some(primary) = self.member(serving) else { return false };
+        primary.is_at(&link.host, link.port)
+            || primary.is_in_step(report, link)
+                && !self.members.iter().any(|it| it.is_at(&link.host, link.port))
     }
 
     /// What an old primary has beyond the point at which its history went on elsewhere.

@@ -3,7 +3,7 @@
 //! What is sent into a dying primary can only become uncertain. So the gate closes with the
 //! first hard sign, long before a verdict, and opens again when the primary answers.
 
-use super::brain::{Brain, Goal, Phase};
+use super::brain::{Brain, Goal, Loss, Phase};
 use super::event::Note;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
@@ -13,6 +13,10 @@ use std::time::Duration;
 /// How long a probe may take to refute a lost connection before everybody waits: many times
 /// what it takes on a healthy network, little enough to be no hole in a failover.
 pub(super) const SIGNAL_GRACE: Duration = Duration::from_millis(20);
+
+/// How long a demoted primary may take to answer what was sent to it before the gate closed: many
+/// times a round trip.
+const FOLLOW_GRACE: Duration = Duration::from_millis(30);
 
 /// So many groundless holds within [`FLAPS_WINDOW`] are an odd connection's, not the node's:
 /// until the window is over, signals make nobody wait before a probe had its time.
@@ -91,7 +95,7 @@ impl Brain {
     /// With a snapshot that carries the replication id, offsets tell exactly what it lacks.
     /// With an append-only file the id is new; then keys are counted: those without a time to
     /// live, and all of them against half (keys may have expired while it was down).
-    fn recollect(&mut self, now: Time) {
+    pub(super) fn recollect(&mut self, now: Time) {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let Some(report) = primary.report() else { return };
@@ -124,6 +128,11 @@ impl Brain {
 
     /// Whether `replica` holds data that the restarted `primary` lacks.
     fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
+        // Servers say 0 or 1 once a full copy has begun: the data is still there, its place in
+        // the history is forgotten. Then keys are all there is to go by.
+        if replica.offset <= 1 {
+            return primary.lasting_keys() < replica.lasting_keys();
+        }
         match self.lineage.kinship(replica, primary) {
             Kinship::Same => replica.offset > primary.offset,
             // The primary continues from a snapshot of the history that the replica has.
@@ -148,9 +157,30 @@ impl Brain {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let is_down = primary.health().is_down() && !primary.detector.is_recovering();
-        if is_down || serving.amnesia.is_some() {
-            self.lose(now);
+        if serving.amnesia.is_some() {
+            self.lose(now, Loss::Amnesia);
+        } else if is_down {
+            self.lose(now, Loss::Down);
+        } else if self.is_deposed(now) {
+            self.lose(now, Loss::Deposed);
         }
+    }
+
+    /// Whether the primary says that it is a replica of a node of this group that is none: as
+    /// one does that is restarted with an old `replicaof`. Nobody would ever be primary again.
+    ///
+    /// Somebody may be changing roles by hand, so this takes its time; and what follows a node
+    /// that is not of this group is somebody else's business.
+    fn is_deposed(&self, now: Time) -> bool {
+        let held_for = self.held_from.map_or(Duration::ZERO, |it| now.since(it));
+        let Some(member) = self.serving.as_ref().and_then(|it| self.member(it.node)) else {
+            return false;
+        };
+        let Some(link) = member.report_since(self.fresh_from(now)).and_then(Report::link) else {
+            return false;
+        };
+        held_for >= self.params.detect.down_after
+            && self.members.iter().any(|it| it.is_at(&link.host, link.port))
     }
 
     /// Lets commands flow to the primary again; nothing has changed but the time.
@@ -192,9 +222,10 @@ impl Brain {
         let fresh = self.fresh_from(now);
         let claims =
             self.nodes().filter(|(node, _)| *node != serving.node).filter_map(|(node, member)| {
-                let report = member.report_since(fresh)?;
+                let report = member.report_since(fresh.max(member.answered_at))?;
                 let is_promoted = report.is_primary() && member.replica_run == Some(report.run_id);
-                is_promoted.then_some((node, report))
+                // Our own order to demote it may still be on its way to it.
+                (is_promoted && member.pending.is_none()).then_some((node, report))
             });
         let promoted =
             claims.filter(|(_, report)| self.outranks(report, &serving.anchor)).max_by_key(
@@ -234,12 +265,24 @@ impl Brain {
 
     /// Changes over to a node that is a primary already.
     pub(super) fn follow(&mut self, now: Time, heir: NodeId) {
-        self.held_from.get_or_insert(now);
         if self.is_severed() {
-            self.adopt(now, heir, true);
-        } else {
-            self.sever(Goal::Follow(heir));
+            return self.adopt(now, heir, true);
         }
+        // A primary that was demoted behind our back lives, and answers what was sent to it: with a
+        // proof that it ran nothing. Severed at once, those writes would be uncertain.
+        if let (Gate::Open(_), Some(old)) = (self.route.gate, &self.serving)
+            && self.member(old.node).is_some_and(|it| it.health().is_up())
+        {
+            let (old, name) = (old.node, self.name(heir).to_owned());
+            self.hold(now, old, format!("{name} was promoted by somebody else"));
+            self.follow_at = Some(now + FOLLOW_GRACE);
+            return;
+        }
+        self.held_from.get_or_insert(now);
+        if self.follow_at.take_if(|it| *it <= now).is_none() && self.follow_at.is_some() {
+            return;
+        }
+        self.sever(Goal::Follow(heir));
     }
 
     /// The epoch in which `node` may serve: the one in force, unless it is another one's.

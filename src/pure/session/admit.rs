@@ -2,11 +2,12 @@
 //! what becomes of those that are too large to be kept.
 
 use super::log::{Entry, Streamed};
-use super::machine::{End, Session, Stream};
+use super::machine::{End, Link, Session, Stream};
 use super::plan::{self, Plan};
 use super::recover::Item;
+use super::share::SHARED_IN_FLIGHT_MAX;
 use super::{Expect, World, texts};
-use crate::pure::command::{Effect, Special};
+use crate::pure::command::{Class, Effect, Special};
 use crate::pure::resp::request::{self, Head, Scan};
 use crate::pure::time::Time;
 
@@ -51,7 +52,9 @@ impl Session {
             match self.requests.scan(rest) {
                 Scan::Frame { len } => {
                     let frame = rest.get(..len).unwrap_or_default();
-                    self.admit_frame(world, now, frame, Arrival::New);
+                    if !self.admit_frame(world, now, frame, Arrival::New) {
+                        return taken;
+                    }
                     taken += len;
                 }
                 Scan::Ignored { len } => taken += len,
@@ -60,6 +63,13 @@ impl Session {
                     {
                         return taken;
                     }
+                }
+                Scan::Error(error) if error.is_for_strangers() && self.refusal.is_some() => {
+                    // Nobody can say now who this is, and it is refused in either case.
+                    self.requests = request::Scanner::new(world.limits.request);
+                }
+                Scan::Error(error) if error.is_for_strangers() && self.asks_who_it_is(now) => {
+                    return taken;
                 }
                 Scan::Error(error) => {
                     self.push_here(now, Expect::Fatal(error.reply().into()));
@@ -94,7 +104,10 @@ impl Session {
                     self.answer_front();
                 }
                 Some(Item::Raw { at, request, ran }) => {
-                    self.admit_frame(world, now, &request, Arrival::Again { at, ran });
+                    if !self.admit_frame(world, now, &request, Arrival::Again { at, ran }) {
+                        self.replay.push_front(Item::Raw { at, request, ran });
+                        return;
+                    }
                 }
                 Some(Item::Kept { entry, request }) => {
                     self.tail_multi &= !matches!(entry.expect, Expect::DiscardAs(_));
@@ -108,9 +121,13 @@ impl Session {
     /// be behind it.
     fn may_admit(&self, world: &World) -> bool {
         if self.end.is_some()
+            || matches!(self.link, Link::Doubting(_))
             || self.log.bytes() >= world.limits.in_flight_bytes_max
             || self.log.count() >= world.limits.in_flight_max
         {
+            return false;
+        }
+        if self.is_shared() && self.log.bytes() >= SHARED_IN_FLIGHT_MAX {
             return false;
         }
         // One at a time: what this request means depends on the answer of the one before.
@@ -136,13 +153,20 @@ impl Session {
                 | Expect::ScriptLoad(_)
                 | Expect::ScriptFlush
                 | Expect::Identity(_)
+                | Expect::Acquaintance
                 | Expect::Hello(_) => true,
             },
         }
     }
 
-    /// Admits one complete request.
-    fn admit_frame(&mut self, world: &mut World, now: Time, frame: &[u8], arrival: Arrival) {
+    /// Admits one complete request; false if it must wait for another link.
+    fn admit_frame(
+        &mut self,
+        world: &mut World,
+        now: Time,
+        frame: &[u8],
+        arrival: Arrival,
+    ) -> bool {
         let (at, again, ran) = match arrival {
             Arrival::New => (now, false, false),
             Arrival::Again { at, ran } => (at, true, ran),
@@ -155,11 +179,14 @@ impl Session {
             &canonical
         };
         let class = plan::classify(&world.table, frame);
+        if !self.fits_link(world, class) {
+            return false;
+        }
         if !again {
             count(world, class.effect);
             if self.refuses(world, class.special, frame.len()) {
                 self.refuse(world, now, class.special, frame);
-                return;
+                return true;
             }
         }
         let Plan { expect, instead } = if class.special == Special::None {
@@ -169,13 +196,15 @@ impl Session {
         };
         let request = instead.as_deref().unwrap_or(frame);
         let len = if matches!(expect, Expect::Quit) { 0 } else { request.len() };
-        let original = instead.is_some().then(|| frame.into());
+        // `QUIT` has no bytes in the log, but may have to be admitted again.
+        let original = (instead.is_some() || len == 0).then(|| frame.into());
         let effect = class.effect;
         let entry = Entry { len, at, effect, expect, original, streamed: None, ran };
         self.log.push(entry, request.get(..len).unwrap_or_default());
         if len == 0 {
             self.answer_front();
         }
+        true
     }
 
     /// Whether a new request must be turned away because the hold is full. Once one was, all that
@@ -227,6 +256,31 @@ impl Session {
         self.log.push(Entry::without_request(at, expect), &[]);
     }
 
+    /// A request is larger than the servers take from a stranger. Whether the client is one, only
+    /// the node can say: by its answers to what is in flight, or else to a question of our own.
+    /// False if it has said so.
+    fn asks_who_it_is(&mut self, now: Time) -> bool {
+        self.requests = request::Scanner::new(request::Limits::UNAUTHENTICATED);
+        if !self.log.is_empty() {
+            return true;
+        }
+        if self.is_stranger {
+            return false;
+        }
+        let question = b"*1\r\n$4\r\nPING\r\n";
+        let mut entry = Entry::without_request(now, Expect::Acquaintance);
+        entry.len = question.len();
+        self.log.push(entry, question);
+        true
+    }
+
+    /// The node knows who this is: the limits for strangers do not hold any more.
+    pub(super) fn is_known_now(&mut self, world: &World) {
+        self.is_proven = true;
+        self.is_stranger = false;
+        self.requests.set_limits(world.limits.request);
+    }
+
     /// Whether the unfinished request of which `seen` bytes are there must not be collected.
     fn is_too_large(&self, world: &World, seen: usize) -> bool {
         let total = self.requests.remaining_min(seen).saturating_add(seen as u64);
@@ -241,6 +295,10 @@ impl Session {
         }
         let Head::Ready { name, sub } = request::head(rest) else { return false };
         let class = world.table.lookup(name, sub);
+        // Too large for a connection that others wait for.
+        if !self.fits_link(world, Class::UNKNOWN) {
+            return false;
+        }
         count(world, class.effect);
         if let Special::Refused(allow) = class.special
             && !world.policy.allow.contains(&allow)

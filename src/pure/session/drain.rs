@@ -47,7 +47,13 @@ impl Session {
         let proof = Proof::of(line);
         let is_exec = matches!(expect, Expect::Exec);
         // An `EXEC` that answers with an error has run nothing.
-        let ran = !is_exec && proof.is_none() && effect == Effect::Write && frame != texts::QUEUED;
+        // On a replica no write of a script is done.
+        let is_refused = matches!(expect, Expect::Script(_)) && Proof::is_said_by_scripts(line);
+        let ran = !is_exec
+            && !is_refused
+            && proof.is_none()
+            && effect == Effect::Write
+            && frame != texts::QUEUED;
         let before = self.state.transaction();
         let wrote = recovery.writes(before.is_some_and(|it| it.queue().iter().any(|it| it.writes)));
         if is_exec && !is_error && wrote {

@@ -3,8 +3,8 @@
 use super::log::{Entry, Taken};
 use super::machine::Session;
 use super::state::Change;
-use super::transaction::{Carries, Queued, Transaction};
-use super::{Expect, World, identity, scan, texts};
+use super::transaction::{Queued, Shows, Transaction};
+use super::{Expect, World, identity, scan, script, texts};
 use crate::pure::command::Effect;
 use crate::pure::resp::reply;
 
@@ -12,20 +12,13 @@ use crate::pure::resp::reply;
 fn queued(entry: Entry, bytes: Box<[u8]>) -> Queued {
     let writes = entry.effect == Effect::Write;
     let request = entry.original.unwrap_or(bytes);
-    let mut it = Queued { request, change: None, script: None, writes, carries: Carries::Nothing };
-    if let Expect::Hello(change) = entry.expect {
-        it.carries = Carries::Hello;
-        it.change = Some(*change);
-    } else if let Expect::Change(change) = entry.expect {
-        it.change = Some(*change);
-    } else if let Expect::Script(body) | Expect::ScriptLoad(body) = entry.expect {
-        it.script = Some(body);
-    } else if let Expect::Identity(ask) = entry.expect {
-        it.carries = Carries::Identity(ask);
-    } else if matches!(entry.expect, Expect::Cursor) {
-        it.carries = Carries::Cursor;
-    }
-    it
+    let shows = Shows::of(&entry.expect);
+    let change = if let Expect::Change(change) | Expect::Hello(change) = entry.expect {
+        Some(*change)
+    } else {
+        None
+    };
+    Queued { request, change, shows, writes }
 }
 
 impl Session {
@@ -35,6 +28,12 @@ impl Session {
             Some(it) if it.is_aborted() => texts::EXECABORT,
             _ => texts::null_array(self.state.proto),
         };
+        self.state.apply(Change::Discard);
+        self.emit(reply);
+    }
+
+    /// A refused `EXEC` or `DISCARD`.
+    pub(super) fn discard_as(&mut self, reply: &[u8]) {
         self.state.apply(Change::Discard);
         self.emit(reply);
     }
@@ -82,49 +81,43 @@ impl Session {
         if error.is_some() || reply::is_null(frame) {
             return self.emit(frame);
         }
-        let shown = self.shown_exec(world, transaction.queue(), frame);
+        let looks = transaction.queue().iter().any(|it| it.shows != Shows::AsIs);
+        let shown = looks.then(|| self.shown_exec(world, &transaction, frame)).flatten();
         self.emit(shown.as_deref().unwrap_or(frame));
-        if transaction.queue().iter().any(Queued::matters) {
-            for (queued, item) in transaction.into_queue().into_iter().zip(reply::items(frame)) {
-                self.executed(world, queued, item);
-            }
+        if transaction.queue().iter().any(|it| it.change.is_some()) {
+            let changes = transaction.into_queue().into_iter().map(|it| it.change);
+            self.apply_all(changes, frame);
         }
     }
 
-    /// The reply of an `EXEC` as the client is to see it; `None` if it can go as it is.
-    fn shown_exec(&mut self, world: &mut World, queue: &[Queued], frame: &[u8]) -> Option<Vec<u8>> {
-        if queue.iter().all(|it| it.carries == Carries::Nothing) {
-            return None;
-        }
-        let epoch = self.epoch;
-        let first = world.first_epoch.unwrap_or(epoch);
+    /// The reply of an `EXEC` as the client is to see it, element by element.
+    fn shown_exec(
+        &mut self,
+        world: &mut World,
+        run: &Transaction,
+        frame: &[u8],
+    ) -> Option<Vec<u8>> {
         let header = frame.iter().position(|&it| it == b'\n')? + 1;
         let mut out = frame.get(..header)?.to_vec();
-        for (item, queued) in reply::items(frame).zip(queue) {
-            let shown = match queued.carries {
-                Carries::Nothing => None,
-                Carries::Cursor => scan::incoming(item, first, epoch),
-                Carries::Identity(ask) => {
+        let (first, epoch) = (world.first_epoch.unwrap_or(self.epoch), self.epoch);
+        for (item, queued) in reply::items(frame).zip(run.queue()) {
+            let shown = match queued.shows {
+                Shows::AsIs => None,
+                Shows::Cursor => scan::incoming(item, first, epoch),
+                Shows::Identity(ask) => {
                     identity::shown(&mut self.identity, world, epoch, ask, item)
                 }
-                Carries::Hello => identity::hello(&mut self.identity, world, epoch, item),
+                Shows::Hello => identity::hello(&mut self.identity, world, epoch, item),
+                Shows::Script => {
+                    if reply::error_text(item).is_none() {
+                        script::note_queued(world, epoch, &queued.request);
+                    }
+                    None
+                }
             };
             out.extend_from_slice(shown.as_deref().unwrap_or(item));
         }
         Some(out)
-    }
-
-    /// One request of a transaction ran, with the reply `item`.
-    fn executed(&mut self, world: &mut World, queued: Queued, item: &[u8]) {
-        let is_error = reply::error_text(item).is_some();
-        if let Some(body) = queued.script {
-            self.note_script(world, &body);
-        }
-        if let Some(change) = queued.change
-            && !is_error
-        {
-            self.state.apply(change);
-        }
     }
 
     /// A transaction ran on a node that is drained: what it changed counts. `queued` speaks of
@@ -141,7 +134,12 @@ impl Session {
         } else {
             Vec::new()
         };
-        let changes = before.into_iter().map(|it| it.change).chain(queued);
+        self.apply_all(before.into_iter().map(|it| it.change).chain(queued), frame);
+    }
+
+    /// Applies the changes of what a transaction has run, one each, unless its reply in `frame`
+    /// says that it did nothing.
+    fn apply_all(&mut self, changes: impl Iterator<Item = Option<Change>>, frame: &[u8]) {
         for (change, item) in changes.zip(reply::items(frame)) {
             if let Some(change) = change
                 && reply::error_text(item).is_none()

@@ -14,6 +14,7 @@ use super::recover::Item;
 use super::state::Change;
 use super::{Expect, World, plan, texts};
 use crate::pure::command::Special;
+use crate::pure::resp::request;
 use crate::pure::time::Time;
 use std::collections::VecDeque;
 
@@ -70,7 +71,9 @@ impl Session {
     pub(super) fn refuse_waiting(&mut self, world: &mut World, now: Time, reply: &[u8]) -> u64 {
         let mut waiting = VecDeque::new();
         while let Some((entry, request)) = self.log.pop_unsent() {
-            waiting.push_front(Item::of(entry, request));
+            if let Some(item) = Item::of(entry, request) {
+                waiting.push_front(item);
+            }
         }
         waiting.append(&mut self.replay);
         self.tail_multi = self.state.is_in_transaction();
@@ -95,6 +98,9 @@ impl Session {
         }
         self.refusal = Some(Refusal { reply: reply.into(), count: 0 });
         self.admit_inbox(world, now);
+        if !self.is_proven {
+            self.requests.set_limits(request::Limits::UNAUTHENTICATED);
+        }
         refused + self.refusal.take().map_or(0, |it| it.count)
     }
 

@@ -146,6 +146,16 @@ impl Log {
         dropped
     }
 
+    /// The entries, the last first.
+    pub(super) fn entries_back(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().rev()
+    }
+
+    /// The last `n` bytes that were marked as sent were not.
+    pub(super) fn unmark_sent(&mut self, n: usize) {
+        self.sent = self.sent.saturating_sub(n);
+    }
+
     /// Whether a transaction is open behind the last entry, if one is open (`in_multi`) or not
     /// in front of the first.
     pub(super) fn ends_in_multi(&self, in_multi: bool) -> bool {
@@ -154,6 +164,7 @@ impl Log {
             Expect::Change(change) => open && !matches!(**change, Change::Discard | Change::Reset),
             Expect::Exec | Expect::ExecAsNull | Expect::DiscardAs(_) => false,
             Expect::Forward
+            | Expect::Acquaintance
             | Expect::Local(_)
             | Expect::Replace(_)
             | Expect::Quit

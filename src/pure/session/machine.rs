@@ -1,12 +1,14 @@
 //! The session itself: its parts, and the events that its shell tells it.
 
+use super::doubt::Doubt;
 use super::hold::Refusal;
 use super::identity::Identity;
 use super::log::Log;
 use super::recover::{Item, Recovery};
 use super::restore::Restoring;
+use super::share::Sharing;
 use super::state::State;
-use super::{Expect, Held, World, texts};
+use super::{Held, World, texts};
 use crate::pure::resp::{LINE_MAX, reply, request};
 use crate::pure::time::Time;
 use crate::pure::topology::Epoch;
@@ -23,6 +25,8 @@ pub enum End {
     Protocol,
     /// A reply was cut in the middle of a frame; nothing that follows could be understood.
     ReplyCut,
+    /// The client did not read its replies, and others must not wait for it.
+    SlowReader,
     /// A replication stream cannot move to another node.
     Tunnel,
 }
@@ -34,6 +38,8 @@ pub(super) enum Link {
     /// The node is being told who this is; nothing else is sent before it has agreed.
     Restoring(Box<Restoring>),
     Up,
+    /// The node is asked whether it is a primary, because a script's error says otherwise.
+    Doubting(Box<Doubt>),
     /// The node has proved not to be primary; what was sent is still answered, nothing is sent.
     Draining(Box<Recovery>),
 }
@@ -69,12 +75,21 @@ pub(super) struct Retry {
 /// for what it cannot see.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// How often, and how many times, to look whether the target of a redirection has arrived.
+const TARGET_POLL: Duration = Duration::from_millis(5);
+const TARGET_POLLS_MAX: u32 = 200;
+
 /// One client's conversation.
 #[derive(Debug)]
 pub struct Session {
     /// What the client sent and was not admitted.
     pub(super) inbox: BytesMut,
     pub(super) requests: request::Scanner,
+    /// The node has taken a command of this session that it takes from nobody unknown. Until
+    /// then the servers' limits for strangers hold.
+    pub(super) is_proven: bool,
+    /// The node has said that it does not know the client.
+    pub(super) is_stranger: bool,
     pub(super) stream: Option<Stream>,
     /// What was taken back and is to be admitted again, before the inbox.
     pub(super) replay: VecDeque<Item>,
@@ -82,6 +97,7 @@ pub struct Session {
     pub(super) state: State,
     pub(super) identity: Identity,
     pub(super) link: Link,
+    pub(super) sharing: Sharing,
     /// Epoch in which the log was admitted, and of the link if there is one.
     pub(super) epoch: Epoch,
     /// The part of a reply that has arrived.
@@ -98,7 +114,7 @@ pub struct Session {
     /// The link has failed and no reply has come since: who waits has waited all the time.
     pub(super) suspect: bool,
     /// The client will send no more, and no more answers will come.
-    closing: bool,
+    pub(super) closing: bool,
     pub(super) stuck_since: Option<Time>,
     pub(super) retry: Option<Retry>,
     pub(super) drop_link: bool,
@@ -106,13 +122,21 @@ pub struct Session {
     pub(super) tunnel: bool,
     pub(super) end: Option<End>,
     /// The client hung up, or its half of the connection.
-    eof: bool,
+    pub(super) eof: bool,
     /// What this session has of the worker's budget.
     pub(super) charged: usize,
     /// What this session has of the worker's held commands.
-    held: Held,
+    pub(super) held: Held,
     /// What this session has of the worker's requests in flight.
-    in_flight: usize,
+    pub(super) in_flight: usize,
+    /// Whom the directory has as the target of this session's tracking.
+    pub(super) redirects_to: Option<u64>,
+    /// How often it was asked where that target stands now.
+    target_polls: u32,
+    /// The last node did not take this session's login.
+    pub(super) login_refused: bool,
+    /// What is being dealt with now was doubted, and that is settled.
+    pub(super) is_settled: bool,
 }
 
 impl Session {
@@ -120,13 +144,16 @@ impl Session {
     pub fn new(world: &World) -> Self {
         Self {
             inbox: BytesMut::new(),
-            requests: request::Scanner::new(world.limits.request),
+            requests: request::Scanner::new(request::Limits::UNAUTHENTICATED),
+            is_proven: false,
+            is_stranger: false,
             stream: None,
             replay: VecDeque::new(),
             log: Log::default(),
             state: State::default(),
             identity: Identity::default(),
             link: Link::Down,
+            sharing: Sharing::default(),
             epoch: world.route.epoch,
             upbox: BytesMut::new(),
             replies: reply::Scanner::new(),
@@ -147,6 +174,10 @@ impl Session {
             charged: 0,
             held: Held::default(),
             in_flight: 0,
+            redirects_to: None,
+            target_polls: 0,
+            login_refused: false,
+            is_settled: false,
         }
     }
 
@@ -181,6 +212,8 @@ impl Session {
     /// of another epoch and must go.
     pub fn on_route(&mut self, world: &mut World, now: Time) {
         if world.route.epoch != self.epoch {
+            // The control plane has seen that the node is not a primary any more.
+            self.settle_doubt(world, now, true);
             self.lose_link(world);
             self.epoch = world.route.epoch;
         }
@@ -193,13 +226,15 @@ impl Session {
         matches!(self.link, Link::Down)
             && self.end.is_none()
             && world.route.primary().is_some()
-            && (self.has_work() || self.state.is_listening())
+            && (self.has_work() || self.is_listening(world))
+            && !self.waits_for_target(world)
             && self.retry.is_none_or(|it| it.version < world.route.version || it.at <= now)
     }
 
     /// A connection to the primary of the route in force was made.
     pub fn on_link(&mut self, world: &mut World, now: Time) {
         self.retry = None;
+        self.sharing.on_shared = false;
         self.replies = reply::Scanner::new();
         self.upbox.clear();
         self.link = Restoring::new(self, world)
@@ -255,6 +290,10 @@ impl Session {
             Link::Down | Link::Draining(_) => &[],
             Link::Restoring(restoring) => restoring.unsent(),
             Link::Up => self.log.unsent(),
+            Link::Doubting(doubt) => match self.log.unsent() {
+                [] => doubt.unsent(),
+                rest => rest,
+            },
         }
     }
 
@@ -262,6 +301,12 @@ impl Session {
     pub fn sent(&mut self, world: &mut World, now: Time, n: usize) {
         if let Link::Restoring(restoring) = &mut self.link {
             restoring.sent(n);
+            return;
+        }
+        if let Link::Doubting(doubt) = &mut self.link
+            && self.log.unsent().is_empty()
+        {
+            doubt.sent(n);
             return;
         }
         self.log.mark_sent(n);
@@ -305,16 +350,35 @@ impl Session {
         self.end
     }
 
-    /// The session goes: what it kept is no longer counted.
-    pub fn close(&mut self, world: &mut World) {
-        world.budget.used = world.budget.used.saturating_sub(self.charged);
-        self.charged = 0;
-        world.held.commands = world.held.commands.saturating_sub(self.held.commands);
-        world.held.bytes = world.held.bytes.saturating_sub(self.held.bytes);
-        self.held = Held::default();
-        world.in_flight = world.in_flight.saturating_sub(self.in_flight);
-        self.in_flight = 0;
-        self.identity.forget(world);
+    /// Whether the connection is needed although the client asks for nothing.
+    fn is_listening(&self, world: &World) -> bool {
+        self.state.is_listening() || self.identity.is_target(world)
+    }
+
+    /// Whether another session, to which this one redirects its tracking, is still on its way to
+    /// the node. Not for ever: it may never get there.
+    fn waits_for_target(&self, world: &World) -> bool {
+        self.target_polls < TARGET_POLLS_MAX
+            && self.redirects_to.is_some_and(|it| world.directory.is_moving(it, world.route.epoch))
+    }
+
+    /// Keeps the directory's view of this session's tracking.
+    pub(super) fn note_redirect(&mut self, world: &mut World, now: Time) {
+        let target = self.state.rare().and_then(|it| it.tracking.as_ref()?.redirect);
+        if target != self.redirects_to {
+            world.directory.redirect(self.redirects_to, target);
+            self.redirects_to = target;
+        }
+        if matches!(self.link, Link::Up) {
+            self.target_polls = 0;
+        } else if target.is_some()
+            && self.retry.is_none()
+            && world.route.primary().is_some()
+            && self.waits_for_target(world)
+        {
+            self.target_polls += 1;
+            self.retry = Some(Retry { version: world.route.version, at: now + TARGET_POLL });
+        }
     }
 
     /// When to call [`on_deadline`](Self::on_deadline), if at all.
@@ -322,7 +386,7 @@ impl Session {
         let retry = self.retry.filter(|_| {
             matches!(self.link, Link::Down)
                 && world.route.primary().is_some()
-                && (self.has_work() || self.state.is_listening())
+                && (self.has_work() || self.is_listening(world))
         });
         [retry.map(|it| it.at), self.hold_deadline(world), self.blocked_deadline()]
             .into_iter()
@@ -354,20 +418,6 @@ impl Session {
         matches!(self.link, Link::Up) && world.route.primary().is_some() && !self.drop_link
     }
 
-    /// Whether what a client that hung up has asked for will be answered soon.
-    fn can_finish(&self, world: &World) -> bool {
-        let waits = matches!(self.log.front().map(|it| &it.expect), Some(Expect::Blocking(_)));
-        let cut = self.tunnel || self.stream == Some(Stream::Relay);
-        world.route.primary().is_some() && !waits && !cut
-    }
-
-    /// Ends the session of a client that hung up, once it has all that it will get.
-    fn close_if_done(&mut self) {
-        if self.closing && self.out.is_empty() {
-            self.end.get_or_insert(End::Client);
-        }
-    }
-
     /// Moves on whatever can move: answers that are due, requests that wait to be admitted.
     pub(super) fn pump(&mut self, world: &mut World, now: Time) {
         self.answer_front();
@@ -375,55 +425,21 @@ impl Session {
         self.admit_inbox(world, now);
     }
 
-    /// After every event: what is kept is counted, and whether it is stuck is noted.
-    pub(super) fn settle(&mut self, world: &mut World, now: Time) {
-        if self.log.is_empty() && self.replay.is_empty() {
-            self.refusing &= !self.inbox.is_empty();
-            self.suspect = false;
-        }
-        let waiting = self.log.count() + self.replay.len();
-        if self.can_send(world) && !self.suspect {
-            if let Some(since) = self.stuck_since.take()
-                && self.held.commands > 0
-            {
-                world.tally.released += waiting as u64;
-                world.hold_ended.push(now.since(since));
-            }
-        } else if self.stuck_since.is_none() {
-            self.stuck_since = Some(now);
-        }
-        let held = if self.can_send(world) || waiting == 0 {
-            Held::default()
-        } else {
-            Held { commands: waiting, bytes: self.log.bytes() }
-        };
-        world.held.commands =
-            (world.held.commands + held.commands).saturating_sub(self.held.commands);
-        world.held.bytes = (world.held.bytes + held.bytes).saturating_sub(self.held.bytes);
-        self.held = held;
-        let in_flight = if self.can_send(world) { waiting } else { 0 };
-        world.in_flight = (world.in_flight + in_flight).saturating_sub(self.in_flight);
-        self.in_flight = in_flight;
-        self.closing = self.eof && !(self.has_work() && self.can_finish(world));
-        self.close_if_done();
-        let kept = self.kept();
-        world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
-        self.charged = kept;
-    }
-
-    /// Bytes that this session keeps for its client.
-    fn kept(&self) -> usize {
-        let transaction = self.state.rare().map_or(0, |it| {
-            it.transaction.as_ref().map_or(0, |it| it.bytes()) + it.subscriptions.bytes()
-        });
-        let replay: usize = self.replay.iter().map(Item::bytes).sum();
-        self.log.bytes() + self.inbox.len() + replay + transaction
-    }
-
     /// The client is gone: nothing can be delivered any more.
     pub fn abandon(&mut self) {
         self.out.clear();
         self.end = Some(End::Client);
+    }
+
+    /// Whether the shell has something to do for the session: after a turn in which somebody
+    /// else gave it its replies.
+    pub fn needs_shell(&self, world: &World) -> bool {
+        self.end.is_some()
+            || self.proof_seen
+            || self.drop_link
+            || !self.out.is_empty()
+            || matches!(self.link, Link::Down)
+            || !self.to_node(world).is_empty()
     }
 
     /// The protocol cannot go on. `reply` is the last word.

@@ -26,6 +26,7 @@
 
 mod admit;
 mod blocking;
+mod doubt;
 mod drain;
 mod exec;
 mod hold;
@@ -41,6 +42,8 @@ mod reply;
 mod restore;
 mod scan;
 mod script;
+mod settle;
+mod share;
 mod state;
 mod subscription;
 mod tally;
@@ -52,8 +55,9 @@ mod world;
 pub use crate::pure::resp::write::Proto;
 pub use machine::{End, Session};
 pub use proof::Proof;
+pub use share::{Key, Wish};
 pub use tally::Tally;
-pub use world::{Budget, Held, Limits, Policy, UncertainWrites, World};
+pub use world::{Budget, Held, Limits, NoReplicas, Policy, UncertainWrites, World};
 
 use blocking::Blocking;
 use state::Change;
@@ -76,6 +80,8 @@ enum Expect {
     ExecAsNull,
     /// `DISCARD`, sent in place of a refused `EXEC` or `DISCARD`; this is the answer.
     DiscardAs(Box<[u8]>),
+    /// Our own question whether the node knows the client; the client does not see the answer.
+    Acquaintance,
     /// `QUIT`: answered here, then the end.
     Quit,
     /// A protocol error: this is the last word.

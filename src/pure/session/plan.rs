@@ -70,9 +70,9 @@ pub(super) fn classify(table: &Table, frame: &[u8]) -> Class {
     }
 }
 
-/// What is sent for a request that was queued before, to a node that queues it anew; `None` if it
-/// can go as the client wrote it.
-pub(super) fn translated(world: &mut World, frame: &[u8]) -> Option<Vec<u8>> {
+/// What is sent for `frame`, which was queued at another node, when its transaction is reopened;
+/// `None` if it can go as it is.
+pub(super) fn requeued(world: &mut World, frame: &[u8]) -> Option<Vec<u8>> {
     let args = request::args(frame);
     let plan = match classify(&world.table, frame).special {
         Special::Scan => cursor(world, frame, 1),
@@ -161,10 +161,10 @@ pub(super) fn special(
             Plan { expect: Expect::Forward, instead: identity::translate(world, &args) }
         }
         Special::ClientReply => client_reply(frame),
-        Special::ClientTracking => {
-            let instead = identity::translate(world, &args);
-            Plan { instead, ..state(special, &args) }
-        }
+        Special::ClientTracking => Plan {
+            instead: identity::translate(world, &args),
+            ..tracking(&args).map_or_else(Plan::forward, Plan::change)
+        },
         _ => state(special, &args),
     }
 }
@@ -196,7 +196,6 @@ fn state(special: Special, args: &Args<'_>) -> Plan {
         Special::ClientCaching => {
             arg(2).and_then(|it| Some(Change::Caching(one_of(it, &[b"YES", b"NO"])? == 0)))
         }
-        Special::ClientTracking => tracking(args),
         _ => None,
     };
     change.map_or_else(Plan::forward, Plan::change)

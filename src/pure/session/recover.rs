@@ -36,22 +36,25 @@ pub(super) enum Item {
 }
 
 impl Item {
-    /// What an entry of the log and its bytes come to.
-    pub(super) fn of(entry: Entry, bytes: Box<[u8]>) -> Self {
+    /// What an entry of the log and its bytes come to; nothing if only Segue wanted to know.
+    pub(super) fn of(entry: Entry, bytes: Box<[u8]>) -> Option<Self> {
         let at = entry.at;
+        if matches!(entry.expect, Expect::Acquaintance) {
+            return None;
+        }
         if entry.expect.is_here() {
-            return Self::Here { at, expect: entry.expect };
+            return Some(Self::Here { at, expect: entry.expect });
         }
         let refused = matches!(entry.expect, Expect::Replace(_) | Expect::DiscardAs(_));
         if entry.streamed.is_some() || refused && entry.original.is_none() {
-            return Self::Kept { entry: Box::new(entry), request: bytes };
+            return Some(Self::Kept { entry: Box::new(entry), request: bytes });
         }
         let ran = entry.ran;
         let request = match (entry.original, &entry.expect) {
             (None, Expect::Confirm(_, Some(left))) => unconfirmed(bytes, *left),
             (original, _) => original.unwrap_or(bytes),
         };
-        Self::Raw { at, request, ran }
+        Some(Self::Raw { at, request, ran })
     }
 
     /// Bytes kept.
@@ -142,7 +145,7 @@ impl Recovery {
     pub(super) fn take_here(&mut self, log: &mut Log) {
         while log.front().is_some_and(|it| it.expect.is_here()) {
             let Some(Taken { entry, bytes, .. }) = log.take() else { return };
-            self.items.push_back(Item::of(entry, bytes));
+            self.items.extend(Item::of(entry, bytes));
         }
     }
 
@@ -166,6 +169,7 @@ impl Recovery {
             }
             Expect::Forward
             | Expect::Local(_)
+            | Expect::Acquaintance
             | Expect::Replace(_)
             | Expect::Change(_)
             | Expect::Quit
@@ -186,7 +190,7 @@ impl Recovery {
                 }
             }
         }
-        self.items.push_back(Item::of(entry, bytes));
+        self.items.extend(Item::of(entry, bytes));
     }
 
     /// A request that has its answer.
@@ -224,7 +228,7 @@ impl Recovery {
     fn lose(&mut self, world: &mut World, mut taken: Taken) {
         let (at, effect, whole) = (taken.entry.at, taken.entry.effect, taken.whole);
         if taken.entry.expect.is_here() {
-            return self.items.push_back(Item::of(taken.entry, taken.bytes));
+            return self.items.extend(Item::of(taken.entry, taken.bytes));
         }
         if taken.entry.streamed.is_some_and(|it| it.gone) {
             if whole && effect == Effect::Write && !self.in_multi {
@@ -272,8 +276,12 @@ impl Session {
     /// The link is gone: decides about everything that was on it and takes back the rest.
     pub(super) fn lose_link(&mut self, world: &mut World) {
         let link = std::mem::replace(&mut self.link, Link::Down);
+        let was_in_use = !matches!(link, Link::Down | Link::Restoring(_));
         self.drop_link = false;
         self.suspect |= self.log.has_sent();
+        // What is admitted again says so again.
+        self.sharing.on_shared = false;
+        self.sharing.needs_own = false;
         self.identity.lose();
         self.upbox.clear();
         if let Some(passing) = self.passing.take() {
@@ -281,7 +289,9 @@ impl Session {
         }
         let mut recovery = match link {
             Link::Draining(recovery) => *recovery,
-            Link::Down | Link::Up | Link::Restoring(_) => Recovery::new(self.state.transaction()),
+            Link::Down | Link::Up | Link::Restoring(_) | Link::Doubting(_) => {
+                Recovery::new(self.state.transaction())
+            }
         };
         if self.tunnel {
             self.end.get_or_insert(End::Tunnel);
@@ -296,7 +306,9 @@ impl Session {
         self.log.unsend();
         self.take_back(recovery);
         self.state.break_watch();
-        self.note_gap(world);
+        if was_in_use {
+            self.note_gap(world);
+        }
     }
 
     /// Puts what was recovered in front of what waits to be admitted.

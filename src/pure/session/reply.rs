@@ -5,7 +5,7 @@ use super::log::Entry;
 use super::machine::{End, Link, Passing, Session};
 use super::state::{Change, ReplyMode};
 use super::subscription::Kind;
-use super::{Expect, Proof, World, identity, scan};
+use super::{Expect, NoReplicas, Proof, World, identity, scan};
 use crate::pure::resp::reply::{self, Scan};
 use crate::pure::resp::write::Proto;
 use crate::pure::time::Time;
@@ -97,7 +97,7 @@ impl Session {
 
     /// Whether, and how, the reply that starts with `rest` can pass before it is complete. One
     /// that must be looked into is collected whatever its size.
-    fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
+    pub(super) fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
         if !matches!(self.link, Link::Up) || rest.first() == Some(&b'-') {
             return None;
         }
@@ -111,7 +111,7 @@ impl Session {
             .then_some(Passing { hidden: self.state.reply != ReplyMode::On, unasked: false })
     }
 
-    fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
+    pub(super) fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
         if !passing.hidden {
             self.out.extend_from_slice(frame);
         }
@@ -126,7 +126,7 @@ impl Session {
     }
 
     /// One whole frame.
-    fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
+    pub(super) fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
         let plain = frame.first() != Some(&b'-') && matches!(self.link, Link::Up);
         if plain
             && self.state.is_plain()
@@ -136,7 +136,13 @@ impl Session {
             self.out.extend_from_slice(frame);
             self.log.pop();
             self.suspect = false;
+            if !self.is_proven {
+                self.is_known_now(world);
+            }
             return self.answer_front();
+        }
+        if matches!(self.link, Link::Doubting(_)) {
+            return self.on_doubt_frame(world, now, frame);
         }
         if self.on_unasked(frame) {
             return;
@@ -144,7 +150,7 @@ impl Session {
         match &mut self.link {
             Link::Restoring(_) => return self.on_restore_frame(world, now, frame),
             Link::Draining(_) => return self.on_draining_frame(world, frame),
-            Link::Down | Link::Up => {}
+            Link::Down | Link::Up | Link::Doubting(_) => {}
         }
         if !self.log.is_front_sent() && !self.may_answer_early() {
             // An answer to nothing: `max number of clients reached`, or a server on its way out.
@@ -152,10 +158,14 @@ impl Session {
             self.retry_later(world, now);
             return;
         }
-        if let Some(proof) = self.proof_in(frame) {
+        if let Some(proof) = self.proof_in(world, now, frame) {
             self.note_proof(world, now, proof);
             self.start_draining();
             return self.on_draining_frame(world, frame);
+        }
+        let is_script = self.log.front().is_some_and(|it| matches!(it.expect, Expect::Script(_)));
+        if is_script && !self.state.is_in_transaction() && self.is_doubtful(frame) {
+            return self.begin_doubt(frame);
         }
         self.suspect = false;
         self.answer(world, frame);
@@ -168,18 +178,26 @@ impl Session {
     }
 
     /// Whether `frame` proves that the first request did not run.
-    fn proof_in(&self, frame: &[u8]) -> Option<Proof> {
+    fn proof_in(&self, world: &World, now: Time, frame: &[u8]) -> Option<Proof> {
         let line = frame.strip_prefix(b"-").and(frame.strip_suffix(b"\r\n"))?;
-        // A script can raise any error by itself, but not while it is only queued.
-        let is_script = matches!(self.log.front()?.expect, Expect::Script(_));
-        if is_script && !self.state.is_in_transaction() { None } else { Proof::of(line) }
+        let first = self.log.front()?;
+        // A script can raise any error by itself; but not when it is only queued.
+        if matches!(first.expect, Expect::Script(_)) && !self.state.is_in_transaction() {
+            return None;
+        }
+        Proof::of(line).filter(|&it| {
+            // The primary itself, and for good: then the client is told after a while.
+            it != Proof::NoReplicas
+                || (world.policy.noreplicas == NoReplicas::Hold
+                    && now < first.at + world.policy.hold_timeout)
+        })
     }
 
     pub(super) fn note_proof(&mut self, world: &mut World, now: Time, proof: Proof) {
         if let Some(count) = world.tally.proofs.get_mut(proof.index()) {
             *count += 1;
         }
-        self.proof_seen = true;
+        self.proof_seen |= proof != Proof::NoReplicas;
         self.retry_later(world, now);
     }
 
@@ -242,16 +260,15 @@ impl Session {
             });
             return self.confirm(kind, left, frame);
         }
+        self.note_acquaintance(world, frame, is_error);
         let Some(entry) = self.log.pop() else { return };
         match entry.expect {
+            Expect::Acquaintance => {}
             Expect::Change(change) => self.answer_change(*change, frame, is_error),
             Expect::Replace(reply) => self.emit(&reply),
             Expect::Exec => self.answer_exec(world, frame),
             Expect::ExecAsNull => self.answer_broken_watch(),
-            Expect::DiscardAs(reply) => {
-                self.state.apply(Change::Discard);
-                self.emit(&reply);
-            }
+            Expect::DiscardAs(reply) => self.discard_as(&reply),
             Expect::Cursor => {
                 let first = world.first_epoch.unwrap_or(self.epoch);
                 let tagged = scan::incoming(frame, first, self.epoch);
@@ -301,6 +318,15 @@ impl Session {
         }
     }
 
+    /// Learns from a reply whether the node knows the client.
+    fn note_acquaintance(&mut self, world: &World, frame: &[u8], is_error: bool) {
+        if frame.starts_with(b"-NOAUTH ") {
+            self.is_stranger = true;
+        } else if !is_error && !self.is_proven {
+            self.is_known_now(world);
+        }
+    }
+
     pub(super) fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
         if is_error {
             if matches!(change, Change::Multi) {
@@ -329,7 +355,7 @@ impl Session {
     /// A frame for a `SUBSCRIBE` or its kin, of which `left` are to come.
     fn confirm(&mut self, kind: Kind, left: usize, frame: &[u8]) {
         self.follow_subscription(frame);
-        // Confirmations are pushes: they come even when replies are off.
+        // Confirmations are pushes: they come even when replies are off, or the next is left out.
         self.out.extend_from_slice(frame);
         if left > 1 {
             if let Some(entry) = self.log.front_mut() {

@@ -29,6 +29,13 @@ macro_rules! labels {
         impl $name {
             /// Every value.
             pub const ALL: [Self; [$($value),+].len()] = [$(Self::$variant),+];
+
+            /// Its text, as in metrics and logs.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $value,)+
+                }
+            }
         }
 
         impl Label for $name {
@@ -114,6 +121,7 @@ labels! {
         Redirect = "redirect",
         /// `-UNBLOCKED`
         Unblocked = "unblocked",
+        NoReplicas = "noreplicas",
     }
 
     /// How one probe of a node ended.
@@ -197,6 +205,7 @@ impl From<session::Proof> for Proof {
             session::Proof::Loading => Self::Loading,
             session::Proof::Redirect => Self::Redirect,
             session::Proof::Unblocked => Self::Unblocked,
+            session::Proof::NoReplicas => Self::NoReplicas,
         }
     }
 }
@@ -206,6 +215,7 @@ impl From<session::End> for Closed {
         match end {
             session::End::Client => Self::Client,
             session::End::Protocol => Self::ProtocolError,
+            session::End::SlowReader => Self::SlowReader,
             session::End::ReplyCut | session::End::Tunnel => Self::Unrestorable,
         }
     }

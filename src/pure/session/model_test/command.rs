@@ -178,6 +178,12 @@ fn perform(
             conn.line("*2\r\n$4\r\npong\r\n$0\r\n");
         }
         "PING" => conn.line("+PONG"),
+        "SEGUE:WHICH-ROLE" => conn.line("-ERR unknown command 'segue:which-role', with args"),
+        "ROLE" => {
+            let role: &[u8] = if node.role == Role::Replica { b"slave" } else { b"master" };
+            conn.line("*1");
+            conn.bulk(role);
+        }
         "ECHO" => conn.bulk(&arg(1)),
         // A key that was never written reads as its own name.
         "GET" => {

@@ -6,7 +6,7 @@ use super::node::{Node, Role};
 use super::store::Store;
 use crate::pure::command::Table;
 use crate::pure::resp::request;
-use crate::pure::session::{End, Limits, Policy, Session, UncertainWrites, World};
+use crate::pure::session::{End, Limits, NoReplicas, Policy, Session, UncertainWrites, World};
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -85,8 +85,10 @@ impl Sim {
         let policy = Policy {
             hold_timeout: Duration::from_millis(setup.hold_timeout_ms),
             uncertain_writes: setup.uncertain_writes,
+            shares: false,
             allow: Vec::new(),
             gap_channel: None,
+            noreplicas: NoReplicas::Return,
         };
         let mut world = World::new(Arc::clone(&TABLE), policy, setup.limits, setup.budget_max);
         let nodes = vec![

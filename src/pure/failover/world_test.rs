@@ -1,0 +1,472 @@
+//! A small world for the brain's tests: nodes with histories, a network, workers, and a clock,
+//! all in virtual time. It checks the safety invariants at every step.
+
+use super::*;
+use crate::pure::detect;
+use crate::pure::time::Time;
+use crate::pure::topology::{
+    Epoch, Follower, Gate, Link, LinkState, NodeId, ReplId, Report, Role, Route, RunId, Signal,
+    SignalKind,
+};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+#[path = "world_fault_test.rs"]
+mod fault;
+
+const STEP_MS: u64 = 10;
+const INTERVAL_MS: u64 = 100;
+const TIMEOUT_MS: u64 = 500;
+const SYNC_MS: u64 = 300;
+
+pub(super) fn params() -> Params {
+    Params {
+        detect: detect::Params {
+            interval: Duration::from_millis(INTERVAL_MS),
+            timeout: Duration::from_millis(TIMEOUT_MS),
+            suspect_after: Duration::from_millis(200),
+            down_after: Duration::from_secs(1),
+            refused_after: Duration::from_millis(300),
+            rise: 2,
+            loading_after: Duration::from_secs(5),
+        },
+        enabled: true,
+        timeout: Duration::from_secs(10),
+        parallel_syncs: 1,
+        max_lag_bytes: 1 << 20,
+        max_link_down: Duration::from_secs(10),
+        rejoin: Rejoin::Auto,
+        discover: false,
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Life {
+    Running,
+    Hung,
+    Dead,
+}
+
+/// What happens to the world.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Kill(usize),
+    /// With its keys (an append-only file: new history id) or empty; following its last
+    /// primary, or on its own.
+    Restart {
+        node: usize,
+        keeps_keys: bool,
+        alone: bool,
+    },
+    Hang(usize),
+    Resume(usize),
+    /// Between Segue and the node only.
+    Cut(usize),
+    Heal(usize),
+    Signal(SignalKind),
+    /// The next order gets no answer; it is carried out or not.
+    LoseAnswer {
+        carried_out: bool,
+    },
+    SlowWorker(u64),
+    Stall(u64),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) life: Life,
+    pub(super) is_cut: bool,
+    run: u64,
+    pub(super) follows: Option<usize>,
+    replid: u64,
+    descends: Option<(u64, u64)>,
+    pub(super) offset: u64,
+    pub(super) keys: u64,
+    link_up: bool,
+    link_down_from: Option<u64>,
+    sync_until: Option<u64>,
+    io_at: u64,
+    /// Orders that arrived while it hung.
+    inbox: Vec<Order>,
+}
+
+enum Item {
+    Ask(usize),
+    Tell(Event),
+    Carry(Order),
+}
+
+pub(super) struct World {
+    pub(super) now: u64,
+    pub(super) brain: Brain,
+    pub(super) nodes: Vec<Node>,
+    queue: BTreeMap<(u64, u64), Item>,
+    seq: u64,
+    next_id: u64,
+    pub(super) route: Route,
+    confirmed: u64,
+    confirm_ms: u64,
+    lose_answer: Option<bool>,
+    stalled_until: u64,
+    pub(super) notes: Vec<Note>,
+    pub(super) promoted: Vec<(Epoch, NodeId)>,
+    opened: BTreeMap<Epoch, NodeId>,
+    /// Whether the last report that was delivered said `role:master`.
+    told_primary: Vec<bool>,
+    pub(super) orders: Vec<Order>,
+}
+
+fn endpoint(node: usize) -> Endpoint {
+    Endpoint { host: "10.0.0.1".to_owned(), port: 7001 + u16::try_from(node).expect("few") }
+}
+
+fn id(n: usize) -> NodeId {
+    NodeId(u16::try_from(n).expect("few"))
+}
+
+fn hex(n: u64) -> String {
+    format!("{n:040x}")
+}
+
+impl World {
+    /// Node 0 is the primary, the others are in step with it.
+    pub(super) fn new(count: usize, params: Params) -> Self {
+        let specs = (0..count)
+            .map(|n| NodeSpec {
+                name: format!("n{n}"),
+                address: endpoint(n),
+                replication: endpoint(n),
+                priority: None,
+                configured: true,
+            })
+            .collect();
+        let node = |n: usize| Node {
+            life: Life::Running,
+            is_cut: false,
+            run: 100 + n as u64,
+            follows: (n > 0).then_some(0),
+            replid: 1,
+            descends: None,
+            offset: 1000,
+            keys: 100,
+            link_up: n > 0,
+            link_down_from: None,
+            sync_until: None,
+            io_at: 0,
+            inbox: Vec::new(),
+        };
+        let mut world = Self {
+            now: 0,
+            brain: Brain::new(params, "main".to_owned(), specs, Time::ZERO),
+            nodes: (0..count).map(node).collect(),
+            queue: BTreeMap::new(),
+            seq: 0,
+            next_id: 1000,
+            route: Route::START,
+            confirmed: 0,
+            confirm_ms: 1,
+            lose_answer: None,
+            stalled_until: 0,
+            notes: Vec::new(),
+            promoted: Vec::new(),
+            opened: BTreeMap::new(),
+            told_primary: vec![false; count],
+            orders: Vec::new(),
+        };
+        for n in 0..count {
+            world.push(0, Item::Ask(n));
+        }
+        world
+    }
+
+    fn push(&mut self, after_ms: u64, item: Item) {
+        self.seq += 1;
+        self.queue.insert((self.now + after_ms, self.seq), item);
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Lets `ms` of virtual time pass.
+    pub(super) fn run(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while self.now < end {
+            let beat = self.now - self.now % STEP_MS + STEP_MS;
+            let due = self.queue.keys().next().map_or(u64::MAX, |it| it.0);
+            let awake = self.brain_at();
+            let next = beat.min(due).min(awake).min(end).max(self.now);
+            self.now = next;
+            while let Some(entry) = self.queue.first_entry().filter(|it| it.key().0 <= self.now) {
+                let item = entry.remove();
+                self.handle(item);
+            }
+            if self.now >= self.brain_at() {
+                self.step(Event::Tick);
+            }
+            if self.now.is_multiple_of(STEP_MS) {
+                self.live();
+            }
+        }
+    }
+
+    fn brain_at(&self) -> u64 {
+        let at = self.brain.deadline().since_start();
+        // Timers have whole milliseconds here, and never go off early.
+        let ms = u64::try_from(at.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        ms.max(self.stalled_until)
+    }
+
+    fn handle(&mut self, item: Item) {
+        match item {
+            Item::Ask(n) => self.ask(n),
+            Item::Tell(event) if self.now < self.stalled_until => {
+                let wait = self.stalled_until - self.now;
+                self.push(wait, Item::Tell(event));
+            }
+            Item::Tell(event) => {
+                if let Event::Probed(Probed { node, finding: Finding::Good(report), .. }) = &event {
+                    self.told_primary[usize::from(node.0)] = report.is_primary();
+                }
+                if let Event::Confirmed { version } = event {
+                    self.confirmed = self.confirmed.max(version);
+                }
+                self.step(event);
+            }
+            Item::Carry(order) => self.carry(order),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let actions = self.brain.step(Time::from_millis(self.now), event);
+        for action in actions {
+            match action {
+                Action::Publish(route) => self.published(route),
+                Action::Probe(node) => self.push(0, Item::Ask(usize::from(node.0))),
+                Action::Watch(_) => {}
+                Action::Order(order) => {
+                    self.check_order(&order);
+                    self.orders.push(order.clone());
+                    self.push(1, Item::Carry(order));
+                }
+                Action::Note(note) => self.notes.push(note),
+            }
+        }
+    }
+
+    fn published(&mut self, route: Route) {
+        assert!(route.version > self.route.version, "the version did not grow");
+        assert!(route.epoch >= self.route.epoch, "the epoch went back");
+        if let Gate::Open(primary) = route.gate {
+            let owner = *self.opened.entry(route.epoch).or_insert(primary.node);
+            assert_eq!(owner, primary.node, "one epoch, two primaries");
+            assert!(self.told_primary[usize::from(primary.node.0)], "opened for a replica");
+        }
+        self.route = route;
+        self.push(self.confirm_ms, Item::Tell(Event::Confirmed { version: route.version }));
+    }
+
+    fn check_order(&mut self, order: &Order) {
+        match *order {
+            Order::Promote { node, epoch } => {
+                assert_eq!(epoch, self.route.epoch, "promoted in another epoch");
+                assert_eq!(self.route.gate, Gate::Held, "promoted with the gate open");
+                assert!(self.confirmed >= self.route.version, "promoted before the barrier");
+                let same = |it: &&(Epoch, NodeId)| it.0 == epoch;
+                let first = self.promoted.iter().find(same).map_or(node, |it| it.1);
+                assert_eq!(first, node, "one epoch, two candidates");
+                self.promoted.push((epoch, node));
+                let chosen = &self.nodes[usize::from(node.0)];
+                let is_better = |it: &Node| {
+                    it.life == Life::Running
+                        && !it.is_cut
+                        && it.replid == chosen.replid
+                        && it.offset > chosen.offset + 200
+                };
+                assert!(!self.nodes.iter().any(is_better), "a better one was passed over");
+            }
+            Order::Follow { node, primary, .. } => {
+                assert_ne!(node, primary);
+                let serves = self.route.primary().map(|it| it.node);
+                assert_eq!(serves, Some(primary), "turned to a node that does not serve");
+            }
+        }
+    }
+
+    fn ask(&mut self, n: usize) {
+        // One schedule a node: what was asked out of turn starts it anew.
+        self.queue.retain(|_, item| !matches!(item, Item::Ask(other) if *other == n));
+        let node = &self.nodes[n];
+        let (wait, finding) = match (node.is_cut, node.life) {
+            (true, _) => (TIMEOUT_MS, Finding::Silent { connected: false }),
+            (false, Life::Dead) => (0, Finding::Refused),
+            (false, Life::Hung) => (TIMEOUT_MS, Finding::Silent { connected: true }),
+            (false, Life::Running) => (1, Finding::Good(Box::new(self.report(n)))),
+        };
+        let addr: SocketAddr = endpoint(n).to_string().parse().expect("an address");
+        let asked = Time::from_millis(self.now);
+        let probed = Probed { node: id(n), asked, addr: Some(addr), aliases: vec![addr], finding };
+        self.push(wait, Item::Tell(Event::Probed(probed)));
+        self.push(wait.max(INTERVAL_MS), Item::Ask(n));
+    }
+
+    fn report(&self, n: usize) -> Report {
+        let node = &self.nodes[n];
+        let replid = |it: u64| ReplId::parse(&hex(it)).expect("an id");
+        let role = node.follows.map_or(Role::Primary, |primary| {
+            let at = endpoint(primary);
+            let secs = |from: u64| (self.now - from) / 1000;
+            let state = match (node.sync_until, node.link_up, node.link_down_from) {
+                (Some(_), _, _) => LinkState::Syncing,
+                (None, true, _) => LinkState::Up { idle_secs: secs(node.io_at) },
+                (None, false, Some(from)) => LinkState::Down { secs: secs(from) },
+                (None, false, None) => LinkState::Never,
+            };
+            Role::Replica(Link {
+                host: at.host,
+                port: at.port,
+                state,
+                received: node.offset,
+                priority: 100,
+            })
+        });
+        let followers = (0..self.nodes.len())
+            .filter(|it| self.nodes[*it].follows == Some(n) && self.nodes[*it].link_up)
+            .map(|it| Follower {
+                host: endpoint(it).host,
+                port: endpoint(it).port,
+                online: true,
+                offset: self.nodes[it].offset,
+            });
+        Report {
+            version: "7.0.15".to_owned(),
+            run_id: RunId::parse(&hex(node.run)).expect("an id"),
+            followers: if node.follows.is_none() { followers.collect() } else { Vec::new() },
+            role,
+            replid: replid(node.replid),
+            descends: node.descends.map(|(parent, fork)| (replid(parent), fork)),
+            offset: node.offset,
+            loading: false,
+            failing_over: false,
+            keys: node.keys,
+            expiring_keys: 0,
+        }
+    }
+
+    /// Ten milliseconds of clients and replication.
+    fn live(&mut self) {
+        if let Some(primary) = self.route.primary() {
+            let node = &mut self.nodes[usize::from(primary.node.0)];
+            if node.life == Life::Running && node.follows.is_none() {
+                node.offset += 10;
+                node.keys += 1;
+            }
+        }
+        for n in 0..self.nodes.len() {
+            self.replicate(n);
+        }
+    }
+
+    fn replicate(&mut self, n: usize) {
+        let Some(primary) = self.nodes[n].follows else { return };
+        if self.nodes[n].life != Life::Running {
+            return;
+        }
+        let from = self.nodes[primary].clone();
+        let (now, node) = (self.now, &mut self.nodes[n]);
+        if from.life == Life::Dead {
+            if node.link_up {
+                node.link_down_from = Some(now);
+            }
+            node.link_up = false;
+            node.sync_until = None;
+            return;
+        }
+        // A replica that is not in step itself answers `-NOMASTERLINK`.
+        if from.life == Life::Hung || (from.follows.is_some() && !from.link_up) {
+            return;
+        }
+        let is_same = node.replid == from.replid && node.offset <= from.offset;
+        let is_prefix =
+            from.descends.is_some_and(|(parent, fork)| node.replid == parent && node.offset < fork);
+        if is_same || is_prefix {
+            node.replid = from.replid;
+            node.descends = from.descends;
+        } else if let Some(until) = node.sync_until {
+            if now < until {
+                return;
+            }
+            node.sync_until = None;
+            (node.replid, node.descends) = (from.replid, from.descends);
+        } else {
+            node.sync_until = Some(now + SYNC_MS);
+            node.link_up = false;
+            return;
+        }
+        if node.offset != from.offset {
+            node.io_at = now;
+        }
+        (node.offset, node.keys, node.link_up) = (from.offset, from.keys, true);
+    }
+
+    fn carry(&mut self, order: Order) {
+        let n = usize::from(order.node().0);
+        let (life, is_cut) = (self.nodes[n].life, self.nodes[n].is_cut);
+        let outcome = |outcome| Item::Tell(Event::Ordered { order: order.clone(), outcome });
+        if is_cut {
+            return self.push(1000, outcome(Outcome::NotSent("no connection".to_owned())));
+        }
+        match life {
+            Life::Dead => self.push(1, outcome(Outcome::NotSent("refused".to_owned()))),
+            Life::Hung => {
+                self.push(1000, outcome(Outcome::Unknown));
+                self.nodes[n].inbox.push(order);
+            }
+            Life::Running => match self.lose_answer.take() {
+                Some(carried_out) => {
+                    self.push(1000, outcome(Outcome::Unknown));
+                    if carried_out {
+                        self.obey(&order);
+                    }
+                }
+                None => {
+                    self.push(1, outcome(Outcome::Done));
+                    self.obey(&order);
+                }
+            },
+        }
+    }
+
+    fn obey(&mut self, order: &Order) {
+        match order {
+            Order::Promote { node, .. } => self.promote_by_hand(usize::from(node.0)),
+            Order::Follow { node, primary, .. } => {
+                let (n, primary) = (usize::from(node.0), usize::from(primary.0));
+                if self.nodes[n].follows == Some(primary) {
+                    return;
+                }
+                // A server that is demoted drops its own replicas first.
+                for follower in self.nodes.iter_mut().filter(|it| it.follows == Some(n)) {
+                    follower.link_up = false;
+                    follower.link_down_from = Some(self.now);
+                }
+                let node = &mut self.nodes[n];
+                node.follows = Some(primary);
+                (node.sync_until, node.link_up, node.link_down_from) =
+                    (None, false, Some(self.now));
+            }
+        }
+    }
+
+    pub(super) fn promote_by_hand(&mut self, n: usize) {
+        let fresh = self.fresh_id();
+        let node = &mut self.nodes[n];
+        if node.follows.take().is_some() {
+            node.descends = Some((node.replid, node.offset + 1));
+            node.replid = fresh;
+            node.sync_until = None;
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Of all that could take over, as far as was known, the one with the most data does.
+
+use crate::sim::Sim;
+use crate::swarm::{SECOND, Us};
+use segue::pure::topology::LinkState;
+
+impl Sim {
+    pub(super) fn check_best(&mut self, p: usize, chosen: usize) {
+        let params = self.swarm.params.detect;
+        let eyes = &self.checker.eyes[p];
+        let Some(own) = eyes.known[chosen].report.clone() else { return };
+        let lost_at = eyes.serving.map_or(0, |it| eyes.known[it].good_at);
+        let age = crate::proxy::micros(params.interval) * 2;
+        for other in 0..self.swarm.nodes {
+            let known = &self.checker.eyes[p].known[other];
+            let Some(report) = known.report.clone() else { continue };
+            let is_fresh = known.asked + age >= self.now && known.asked >= lost_at;
+            let refused = |at: Us| at + 2 * SECOND > self.now;
+            let is_well = known.streak >= params.rise.max(2)
+                && known.refused_at.is_none_or(|it| !refused(it))
+                && known.asked > self.checker.eyes[p].woke_at;
+            let is_sound = report.link().is_some_and(|it| match it.state {
+                LinkState::Up { .. } => true,
+                LinkState::Down { secs } => secs < 2,
+                LinkState::Syncing | LinkState::Never => false,
+            });
+            let is_behind = self.nodes[other].priority > self.nodes[chosen].priority;
+            let is_better = report.replid == own.replid && report.offset > own.offset;
+            if other != chosen && is_fresh && is_well && is_sound && !is_behind && is_better {
+                let (theirs, ours) = (report.offset, own.offset);
+                self.check(self.is_eligible(p, other).is_err(), "best", || {
+                    format!("node {chosen} at {ours} is promoted, node {other} has {theirs}")
+                });
+            }
+        }
+    }
+}

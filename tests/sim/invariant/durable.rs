@@ -1,0 +1,74 @@
+//! An acknowledged write that the promoted replica had is never lost later.
+//!
+//! With one proxy, every acknowledged write is in what serves, except those that were not on the
+//! replica when it was promoted, and those of a primary that came back without them and had no
+//! replica to ask. Several proxies without a coordinator promise less, and are not held to it.
+
+use crate::client::Outcome;
+use crate::data::Write;
+use crate::node::report::run_id;
+use crate::sim::Sim;
+
+impl Sim {
+    /// The gate opens for `node`.
+    pub(super) fn check_durable(&mut self, p: usize, node: usize) {
+        if self.swarm.proxies > 1 {
+            return;
+        }
+        let eyes = &self.checker.eyes[p];
+        let run = eyes.known[node].report.as_ref().map(|it| it.run_id);
+        let is_same = eyes.serving == Some(node) && eyes.served.as_ref().map(|it| it.run_id) == run;
+        // An answer may be under way while its process dies; the next one tells.
+        let in_truth = self.nodes[node].process.as_ref().map(|it| run_id(it.run));
+        if in_truth != run {
+            return;
+        }
+        // Who begins to serve decides what is left; the other checks say whether it may.
+        let missing = self.missing(node);
+        if is_same && !self.checker.meddled {
+            let example = missing.first().copied();
+            self.check(missing.is_empty(), "durable", || {
+                format!("node {node} serves on without {} writes, say {example:?}", missing.len())
+            });
+        } else {
+            self.checker.lost.extend(missing);
+        }
+    }
+
+    /// An acknowledgement was under way when the process that gave it died, and another one
+    /// serves in its place: lost like those before it.
+    pub(super) fn note_late_ack(&mut self, write: Write) {
+        let Some(node) = self.checker.eyes[0].serving else { return };
+        let Some(process) = &self.nodes[node].process else { return };
+        let by = self.checker.executed_by.get(&write).copied();
+        if by != Some(process.run) && !self.data.contains(process.point(), write) {
+            self.checker.lost.insert(write);
+        }
+    }
+
+    pub(super) fn check_durable_end(&mut self) {
+        if self.swarm.proxies > 1 || self.checker.meddled {
+            return;
+        }
+        let Some(node) = self.checker.eyes[0].serving else { return };
+        if self.proxies[0].route.primary().is_none() {
+            return;
+        }
+        let missing = self.missing(node);
+        let example = missing.first().copied();
+        self.check(missing.is_empty(), "durable", || {
+            format!("{} acknowledged writes are gone, say {example:?}", missing.len())
+        });
+    }
+
+    /// Acknowledged writes that `node` does not have.
+    fn missing(&self, node: usize) -> Vec<usize> {
+        let Some(process) = &self.nodes[node].process else { return Vec::new() };
+        let point = process.point();
+        let acked = self.checker.writes.iter().enumerate().filter(|it| *it.1 == Outcome::Acked);
+        acked
+            .map(|it| it.0)
+            .filter(|it| !self.checker.lost.contains(it) && !self.data.contains(point, *it))
+            .collect()
+    }
+}

@@ -1,0 +1,67 @@
+//! Who is promoted has the group's data: not empty, not half copied, of the lost primary's
+//! history, within the bounds, wanted.
+
+use super::eyes::Known;
+use crate::sim::Sim;
+use crate::swarm::SECOND;
+use segue::pure::topology::{LinkState, NodeId};
+
+impl Sim {
+    pub(super) fn check_eligible(&mut self, p: usize, node: usize) {
+        if let Err(why) = self.is_eligible(p, node) {
+            let NodeId(id) = NodeId(u16::try_from(node).unwrap());
+            self.fail("eligible", format!("node {id} is promoted although {why}"));
+        }
+    }
+
+    /// Whether what proxy `p` was told allows to promote `node`, by rules of our own.
+    pub(super) fn is_eligible(&self, p: usize, node: usize) -> Result<(), String> {
+        let eyes = &self.checker.eyes[p];
+        let Some(served) = &eyes.served else { return Err("nobody ever served".to_owned()) };
+        let Known { report: Some(report), point: Some(point), .. } = &eyes.known[node] else {
+            return Err("it never reported".to_owned());
+        };
+        let amnesia = self.is_amnesiac(p);
+        let Some(link) = report.link() else { return Err("it says that it is a primary".into()) };
+        if self.nodes[node].priority == 0 {
+            return Err("its priority is 0".to_owned());
+        }
+        if report.loading {
+            return Err("it is loading".to_owned());
+        }
+        if link.state == LinkState::Syncing && !amnesia {
+            return Err("it is being synchronised".to_owned());
+        }
+        if let LinkState::Down { secs } = link.state {
+            let lost = eyes.serving.map_or(0, |it| eyes.known[it].good_at);
+            let ago = (self.now.saturating_sub(lost)) / SECOND;
+            let limit = self.swarm.params.max_link_down.as_secs() + ago + 1;
+            if secs > limit {
+                return Err(format!("it lost its link {secs} s ago, limit {limit}"));
+            }
+        }
+        let served_point = eyes.served_point.unwrap_or(*point);
+        if !self.data.descends(served_point.history, point.history) && report.keys > 0 {
+            return Err("its data is of another history".to_owned());
+        }
+        if report.keys == 0 && self.data.keys(served_point) > 0 {
+            return Err("it is empty".to_owned());
+        }
+        let is_salvage = amnesia && link.state == LinkState::Syncing;
+        if point.history == served_point.history && !is_salvage {
+            let lag = served.offset.saturating_sub(report.offset);
+            if lag > self.swarm.params.max_lag_bytes {
+                return Err(format!("it lags {lag} bytes"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the primary came back as another process, as far as proxy `p` was told.
+    pub(super) fn is_amnesiac(&self, p: usize) -> bool {
+        let eyes = &self.checker.eyes[p];
+        let Some(serving) = eyes.serving else { return false };
+        let now = eyes.known[serving].report.as_ref().map(|it| it.run_id);
+        now.is_some() && now != eyes.served.as_ref().map(|it| it.run_id)
+    }
+}

@@ -1,0 +1,145 @@
+//! What was delivered to one proxy, put down independently of its brain.
+
+use crate::data::Point;
+use crate::proxy::micros;
+use crate::swarm::Us;
+use segue::pure::detect;
+use segue::pure::failover::{Finding, Probed};
+use segue::pure::topology::{Epoch, Report};
+use std::collections::BTreeMap;
+
+/// What one proxy has heard of one node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// The last report, when it was asked for, and the truth behind it.
+    pub(crate) report: Option<Report>,
+    pub(crate) asked: Us,
+    pub(crate) point: Option<Point>,
+    /// When the last question was asked that was answered or timed out.
+    pub(crate) tried: Us,
+    /// Good answers in a row.
+    pub(crate) streak: u32,
+    /// When a good answer came last.
+    pub(crate) good_at: Us,
+    /// When it was last known to be well beyond doubt, in waking time.
+    pub(crate) well_at: Us,
+    /// An order to it failed for certain.
+    pub(crate) refused_at: Option<Us>,
+}
+
+/// What one proxy has heard, and what it has published.
+#[derive(Clone, Debug)]
+pub(crate) struct Eyes {
+    pub(crate) known: Vec<Known>,
+    pub(crate) version: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) opened: BTreeMap<Epoch, usize>,
+    pub(crate) candidates: BTreeMap<Epoch, usize>,
+    /// Who was opened for last, and the process that it was then.
+    pub(crate) serving: Option<usize>,
+    pub(crate) served: Option<Report>,
+    pub(crate) served_point: Option<Point>,
+    /// How long it stood still, in all.
+    pub(crate) slept: Us,
+    pub(crate) woke_at: Us,
+    pub(crate) stepped_at: Us,
+    /// Promotions ordered since commands were held.
+    pub(crate) orders_while_held: u32,
+    pub(crate) switches: u64,
+    /// Nobody who held more could be had for long: the primary may serve as it is.
+    pub(crate) forgiven: bool,
+}
+
+impl Eyes {
+    pub(crate) fn new(nodes: usize, now: Us) -> Self {
+        Self {
+            known: vec![Known::default(); nodes],
+            version: 0,
+            epoch: Epoch(0),
+            opened: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            serving: None,
+            served: None,
+            served_point: None,
+            slept: 0,
+            woke_at: 0,
+            stepped_at: now,
+            orders_while_held: 0,
+            switches: 0,
+            forgiven: false,
+        }
+    }
+
+    /// Time that it was awake.
+    pub(crate) const fn awake(&self, now: Us) -> Us {
+        now.saturating_sub(self.slept)
+    }
+
+    pub(crate) fn see(
+        &mut self,
+        now: Us,
+        params: detect::Params,
+        probed: &Probed,
+        asked: Us,
+        point: Option<Point>,
+    ) {
+        let awake = self.awake(now);
+        let node = usize::from(probed.node.0);
+        let known = &mut self.known[node];
+        known.tried = asked;
+        let (is_good, report) = match &probed.finding {
+            Finding::Good(report) => (!report.loading, Some(report)),
+            Finding::Impaired { report, .. } => (true, report.as_ref()),
+            Finding::Loading | Finding::Refused | Finding::Silent { .. } | Finding::NotAsked => {
+                (false, None)
+            }
+        };
+        if let Some(report) = report {
+            known.report = Some((**report).clone());
+            known.asked = asked;
+            known.point = point;
+        }
+        if is_good {
+            known.streak += 1;
+            // A single answer after a verdict of *down* is no recovery: `health.rise`.
+            if known.streak >= params.rise || now < known.good_at + micros(least(params)) {
+                known.well_at = awake;
+            }
+            known.good_at = now;
+        } else {
+            known.streak = 0;
+        }
+        let is_served = self.serving == Some(node);
+        if is_served && is_good && known.report.as_ref().is_some_and(Report::is_primary) {
+            let is_same = self.served.as_ref().map(|it| it.run_id)
+                == known.report.as_ref().map(|it| it.run_id);
+            if is_same {
+                self.served.clone_from(&known.report);
+                self.served_point = known.point;
+            }
+        }
+    }
+
+    /// The gate opens for `node`.
+    pub(crate) fn opened(&mut self, node: usize) {
+        self.serving = Some(node);
+        self.served.clone_from(&self.known[node].report);
+        self.served_point = self.known[node].point;
+        self.orders_while_held = 0;
+        self.forgiven = false;
+    }
+
+    pub(crate) fn ordered(&mut self, epoch: Epoch, node: usize) {
+        self.candidates.insert(epoch, node);
+        self.orders_while_held += 1;
+    }
+
+    pub(crate) fn is_first_order(&self, epoch: Epoch) -> bool {
+        !self.candidates.contains_key(&epoch)
+    }
+}
+
+/// The shortest time after which a primary may be given up, whatever the reason.
+pub(crate) fn least(params: detect::Params) -> std::time::Duration {
+    params.down_after.min(params.refused_after).min(params.loading_after)
+}

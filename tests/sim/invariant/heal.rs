@@ -1,0 +1,83 @@
+//! Once every fault has ended, every proxy serves one and the same primary and all replicas
+//! follow it, within a bound; or it says that a human is needed, and is right.
+
+use crate::node::{Link, Process, Role};
+use crate::sim::{Event, Sim};
+use crate::swarm::{Fault, MS, SECOND, Us};
+use segue::pure::topology::NodeId;
+
+/// For detection, promotion, and one full copy after another at the worst.
+const HEAL_MAX: Us = 120 * SECOND;
+
+/// It must stay well for so long.
+const STEADY_MIN: Us = 1_500 * MS;
+
+impl Sim {
+    pub(crate) fn check_healed(&mut self) {
+        let (now, from) = (self.now, self.healing_from.unwrap_or(self.now));
+        match self.unhealed() {
+            None => {
+                let since = *self.checker.healed_from.get_or_insert(now);
+                if now >= since + STEADY_MIN {
+                    self.checker.stats.heal_ms = (since - from) / MS;
+                    self.is_over = true;
+                    return;
+                }
+            }
+            Some(why) => {
+                self.checker.healed_from = None;
+                if now > from + HEAL_MAX {
+                    self.is_over = true;
+                    match self.needs_human() {
+                        true => self.checker.stats.humans_needed += 1,
+                        false => self.fail("heal", why),
+                    }
+                    return;
+                }
+            }
+        }
+        self.after(100 * MS, Event::Look);
+    }
+
+    /// What is not in order yet.
+    fn unhealed(&self) -> Option<String> {
+        let mut primary = None;
+        for (p, proxy) in self.proxies.iter().enumerate() {
+            let Some(open) = proxy.route.primary() else {
+                let reason = proxy.brain.snapshot(self.time()).reason;
+                return Some(format!("proxy {p} is held: {reason:?}"));
+            };
+            let first = *primary.get_or_insert(open.node);
+            if first != open.node {
+                return Some(format!("proxy {p} serves {:?}, another {first:?}", open.node));
+            }
+        }
+        let NodeId(primary) = primary?;
+        (0..self.nodes.len()).find_map(|n| self.astray(n, usize::from(primary)))
+    }
+
+    /// Why `node` is not in step behind `primary`.
+    fn astray(&self, node: usize, primary: usize) -> Option<String> {
+        let process = self.nodes[node].process.as_ref()?;
+        let role = process.role;
+        let is_fine = match role {
+            Role::Primary => node == primary,
+            // A chain is in step as well, if it ends at the primary.
+            Role::Replica { link: Link::Up { .. }, .. } => {
+                let leader = self.nodes[primary].process.as_ref()?;
+                node != primary && process.loading.is_none() && process.history == leader.history
+            }
+            Role::Replica { .. } => false,
+        };
+        (!is_fine).then(|| format!("node {node} is {role:?}, node {primary} serves"))
+    }
+
+    /// Whether nobody could know what to do: no node says that it is a primary; or two of them
+    /// do, and whoever saw which one served was killed, or overruled.
+    fn needs_human(&self) -> bool {
+        let primaries = self.nodes.iter().filter_map(|it| it.process.as_ref());
+        let primaries: Vec<&Process> = primaries.filter(|it| it.is_primary()).collect();
+        let forgot = self.swarm.faults.contains(&Fault::Forget) || self.checker.meddled;
+        primaries.is_empty() || primaries.len() > 1 && forgot
+    }
+}

@@ -1,0 +1,223 @@
+//! What must always hold, one file each, and what the checks know.
+//!
+//! A check uses two kinds of knowledge: the truth of the simulated world, for what must hold
+//! whatever a proxy knows; and what was *delivered* to a proxy (kept in [`Eyes`]), for what it
+//! could have known. It never looks into the brain.
+
+mod amnesia;
+mod barrier;
+mod best;
+mod discovery;
+mod durable;
+mod eligible;
+mod epoch;
+mod evidence;
+mod eyes;
+mod flapping;
+mod gate;
+mod heal;
+mod rejoin;
+mod session;
+mod stale;
+mod unchanged;
+mod witness;
+
+use crate::client::Outcome;
+use crate::data::{Point, Write};
+use crate::sim::Sim;
+use crate::swarm::{Fault, Swarm, Us};
+use segue::pure::failover::{Action, Note, Order, Outcome as Ended, Probed};
+use segue::pure::topology::Gate;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) use eyes::Eyes;
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) name: &'static str,
+    pub(crate) text: String,
+    pub(crate) at: Us,
+}
+
+/// What was counted, for the account of a sweep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) faults: u64,
+    pub(crate) promotions: u64,
+    pub(crate) follows: u64,
+    pub(crate) amnesias: u64,
+    pub(crate) witnesses: u64,
+    pub(crate) recoveries: u64,
+    pub(crate) acked: u64,
+    pub(crate) refused: u64,
+    pub(crate) unknown: u64,
+    pub(crate) lost: u64,
+    pub(crate) humans_needed: u64,
+    pub(crate) heal_ms: u64,
+}
+
+/// Everything that the checks remember.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    pub(crate) violation: Option<Violation>,
+    pub(crate) writes: Vec<Outcome>,
+    /// Acknowledged, and legitimately gone: no replica that took over had them.
+    lost: BTreeSet<Write>,
+    /// By which process.
+    executed_by: BTreeMap<Write, u64>,
+    pub(crate) eyes: Vec<Eyes>,
+    pub(crate) stats: Stats,
+    meddled: bool,
+    healed_from: Option<Us>,
+}
+
+impl Checker {
+    pub(crate) fn new(swarm: &Swarm) -> Self {
+        Self {
+            violation: None,
+            writes: Vec::new(),
+            lost: BTreeSet::new(),
+            executed_by: BTreeMap::new(),
+            eyes: (0..swarm.proxies).map(|_| Eyes::new(swarm.nodes, 0)).collect(),
+            stats: Stats::default(),
+            meddled: false,
+            healed_from: None,
+        }
+    }
+
+    /// Proxy `p` begins a life, and knows nothing.
+    pub(crate) fn reset_proxy(&mut self, p: usize, swarm: &Swarm, now: Us) {
+        self.eyes[p] = Eyes::new(swarm.nodes, now);
+    }
+
+    pub(crate) fn struck(&mut self, fault: Fault) {
+        self.stats.faults += 1;
+        self.meddled |= fault == Fault::Human;
+    }
+}
+
+impl Sim {
+    /// An invariant does not hold. The first one counts.
+    pub(crate) fn fail(&mut self, name: &'static str, text: String) {
+        self.trace(|| format!("!! {name}: {text}"));
+        let at = self.now;
+        self.checker.violation.get_or_insert(Violation { name, text, at });
+    }
+
+    pub(crate) fn check(&mut self, holds: bool, name: &'static str, text: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(name, text());
+        }
+    }
+
+    /// The brain is about to be told something.
+    pub(crate) fn check_step(&mut self, p: usize) {
+        self.check_awake(p);
+    }
+
+    /// The brain has been told, and was obeyed. A primary that it lets serve on as another
+    /// process is one that it opened for.
+    pub(crate) fn check_stepped(&mut self, p: usize) {
+        let Some(open) = self.proxies[p].route.primary() else { return };
+        let node = usize::from(open.node.0);
+        let eyes = &self.checker.eyes[p];
+        let is_primary = eyes.known[node].report.as_ref().is_some_and(|it| it.is_primary());
+        if is_primary && eyes.serving == Some(node) && self.is_amnesiac(p) {
+            self.check_amnesia(p, node);
+            self.check_durable(p, node);
+            self.checker.eyes[p].opened(node);
+        }
+    }
+
+    /// A probe's outcome was delivered; `point` is what the node held in truth.
+    pub(crate) fn check_probed(
+        &mut self,
+        p: usize,
+        probed: &Probed,
+        asked: Us,
+        point: Option<Point>,
+    ) {
+        let (now, params) = (self.now, self.swarm.params.detect);
+        self.checker.eyes[p].see(now, params, probed, asked, point);
+    }
+
+    pub(crate) fn check_action(&mut self, p: usize, action: &Action) {
+        match action {
+            Action::Publish(route) => {
+                self.check_epoch(p, *route);
+                if let Gate::Open(primary) = route.gate {
+                    let node = usize::from(primary.node.0);
+                    self.check_opened(p, *route, node);
+                    if self.checker.eyes[p].serving.is_none() {
+                        self.check_discovered(p, node);
+                    }
+                    if !self.checker.eyes[p].candidates.contains_key(&route.epoch) {
+                        self.check_amnesia(p, node);
+                    }
+                    self.check_durable(p, node);
+                    self.checker.eyes[p].opened(node);
+                }
+            }
+            Action::Order(Order::Promote { node, epoch }) => {
+                let node = usize::from(node.0);
+                self.check_candidate(p, node, *epoch);
+                self.check_barrier(p, *epoch);
+                if self.checker.eyes[p].is_first_order(*epoch) {
+                    self.check_evidence(p);
+                    self.check_witness(p);
+                    self.check_eligible(p, node);
+                    self.check_best(p, node);
+                    self.check_fresh(p, node);
+                }
+                self.checker.eyes[p].ordered(*epoch, node);
+            }
+            Action::Order(Order::Follow { node, primary, .. }) => {
+                self.check_rejoin(p, usize::from(node.0), usize::from(primary.0));
+            }
+            Action::Probe(_) | Action::Watch(_) | Action::Note(_) => {}
+        }
+    }
+
+    pub(crate) fn check_note(&mut self, p: usize, note: &Note) {
+        self.count_note(note);
+        if matches!(note, Note::Forgiven { .. }) {
+            self.checker.eyes[p].forgiven = true;
+        }
+        self.check_unchanged(p, note);
+        self.check_flapping(p, note);
+    }
+
+    fn count_note(&mut self, note: &Note) {
+        let stats = &mut self.checker.stats;
+        if let Note::FailedOver { followed, .. } = note {
+            if *followed {
+                stats.follows += 1;
+            } else {
+                stats.promotions += 1;
+            }
+        }
+        stats.amnesias += u64::from(matches!(note, Note::Amnesia { .. }));
+        stats.witnesses += u64::from(matches!(note, Note::Witnessed { .. }));
+        stats.recoveries += u64::from(matches!(note, Note::Released { was_lost: true, .. }));
+    }
+
+    /// An order's outcome is about to be told to the brain.
+    pub(crate) fn check_ordered(&mut self, p: usize, order: &Order, outcome: &Ended) {
+        if matches!(outcome, Ended::Refused(_) | Ended::NotSent(_)) {
+            let now = self.now;
+            self.checker.eyes[p].known[usize::from(order.node().0)].refused_at = Some(now);
+        }
+    }
+
+    pub(crate) fn check_end(&mut self) {
+        if self.checker.violation.is_none() {
+            self.check_durable_end();
+        }
+        let count = |sim: &Self, what| sim.checker.writes.iter().filter(|it| **it == what).count();
+        self.checker.stats.acked = count(self, Outcome::Acked) as u64;
+        self.checker.stats.refused = count(self, Outcome::Refused) as u64;
+        self.checker.stats.unknown = count(self, Outcome::Unknown) as u64;
+        self.checker.stats.lost = self.checker.lost.len() as u64;
+    }
+}

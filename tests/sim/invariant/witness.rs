@@ -1,0 +1,31 @@
+//! While a replica is known to receive from the primary that the proxy cannot reach, nobody is
+//! promoted.
+
+use crate::node::report::host;
+use crate::proxy::micros;
+use crate::sim::Sim;
+use crate::swarm::SECOND;
+use segue::pure::topology::LinkState;
+
+impl Sim {
+    pub(super) fn check_witness(&mut self, p: usize) {
+        let eyes = &self.checker.eyes[p];
+        let Some(serving) = eyes.serving else { return };
+        if self.is_amnesiac(p) || eyes.slept > 0 {
+            return;
+        }
+        let params = self.swarm.params.detect;
+        let lost_at = eyes.known[serving].good_at + 3 * micros(params.interval);
+        for node in 0..self.swarm.nodes {
+            let known = &self.checker.eyes[p].known[node];
+            let Some(link) = known.report.as_ref().and_then(|it| it.link()) else { continue };
+            let LinkState::Up { idle_secs } = link.state else { continue };
+            let received_at = known.asked.saturating_sub((idle_secs + 1) * SECOND);
+            let is_well = known.streak >= params.rise.max(2);
+            let testifies = is_well && link.host == host(serving) && received_at > lost_at;
+            self.check(!testifies, "witness", || {
+                format!("node {node} still receives from node {serving}, which is given up")
+            });
+        }
+    }
+}

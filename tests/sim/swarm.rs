@@ -1,0 +1,179 @@
+//! What kind of run a seed gives: how many of everything, which faults, how often, how slow.
+
+use crate::rng::Rng;
+use segue::pure::detect;
+use segue::pure::failover::{Params, Rejoin};
+use std::time::Duration;
+
+/// Microseconds.
+pub(crate) type Us = u64;
+
+pub(crate) const MS: Us = 1_000;
+pub(crate) const SECOND: Us = 1_000_000;
+
+/// Kinds of faults. Each is on or off for a whole run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// A process is killed and comes back after a while.
+    Kill,
+    /// A host vanishes: nothing is refused, nothing answers.
+    Vanish,
+    /// A process stands still.
+    Stop,
+    /// Two ends cannot reach each other, both ways or one way.
+    Cut,
+    /// One proxy and the primary cannot reach each other.
+    CutFromPrimary,
+    /// A node is cut off from everybody.
+    Isolate,
+    /// Everything takes longer for a while.
+    Slow,
+    /// A node answers `-BUSY` or `-MISCONF`.
+    Impair,
+    /// Somebody turns roles behind the proxies' backs.
+    Human,
+    /// A proxy stands still as a whole.
+    Doze,
+    /// One worker of a proxy stands still.
+    Stuck,
+    /// A proxy is killed and comes back knowing nothing.
+    Forget,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Kill,
+        Self::Vanish,
+        Self::Stop,
+        Self::Cut,
+        Self::CutFromPrimary,
+        Self::Isolate,
+        Self::Slow,
+        Self::Impair,
+        Self::Human,
+        Self::Doze,
+        Self::Stuck,
+        Self::Forget,
+    ];
+
+    /// Whether a proxy, or a part of one, stands still.
+    pub(crate) const fn stops_things(self) -> bool {
+        matches!(self, Self::Doze | Self::Stuck)
+    }
+}
+
+/// What a node keeps over a restart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Disk {
+    /// Nothing.
+    None,
+    /// Snapshots, with the replication id in them.
+    Snapshot,
+    /// All writes, or all but those of the last second; no replication id.
+    Log {
+        /// Nothing is missing.
+        always: bool,
+    },
+}
+
+/// The drawn parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct Swarm {
+    pub(crate) nodes: usize,
+    pub(crate) proxies: usize,
+    pub(crate) workers: usize,
+    pub(crate) clients: usize,
+    pub(crate) params: Params,
+    pub(crate) priorities: Vec<u32>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) fault_every: Us,
+    pub(crate) chaos_for: Us,
+    pub(crate) disk: Disk,
+    /// Whether `CONFIG REWRITE` works, so that roles survive a restart.
+    pub(crate) remembers_role: bool,
+    pub(crate) latency: Us,
+    pub(crate) spike_percent: u64,
+    pub(crate) spike: Us,
+    /// In so many of a hundred, an order's answer is lost though it was carried out.
+    pub(crate) answer_lost_percent: u64,
+    /// Bytes of an order that did not get through may still arrive after it was given up.
+    pub(crate) late_orders: bool,
+    pub(crate) pump_every: Us,
+    pub(crate) apply_lag: Us,
+    pub(crate) ping_every: Us,
+    pub(crate) repl_timeout: Us,
+    pub(crate) sync_for: Us,
+    pub(crate) load_for: Us,
+    pub(crate) backlog: u64,
+    pub(crate) think: Us,
+    pub(crate) hold_timeout: Us,
+}
+
+impl Swarm {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let nodes = usize::try_from(rng.range(2, 5)).unwrap();
+        let proxies = if rng.chance(75) { 1 } else { rng.pick(&[2, 3]) };
+        let mut faults: Vec<Fault> = Fault::ALL.into_iter().filter(|_| rng.chance(35)).collect();
+        if faults.is_empty() {
+            faults.push(Fault::Kill);
+        }
+        let priority = |_| if rng.chance(8) { 0 } else { rng.pick(&[100, 100, 100, 50]) };
+        let priorities = (0..nodes).map(priority).collect();
+        Self {
+            nodes,
+            proxies,
+            workers: rng.pick(&[1, 1, 2]),
+            clients: usize::try_from(rng.range(1, 3)).unwrap(),
+            priorities,
+            params: params(rng),
+            faults,
+            fault_every: rng.pick(&[500, 1_000, 2_000, 4_000]) * MS,
+            chaos_for: rng.range(6, 20) * SECOND,
+            disk: rng.pick(&[
+                Disk::None,
+                Disk::Snapshot,
+                Disk::Log { always: true },
+                Disk::Log { always: false },
+            ]),
+            remembers_role: rng.chance(50),
+            latency: rng.pick(&[50, 200, 1_000, 5_000]),
+            spike_percent: rng.pick(&[0, 0, 1, 5]),
+            spike: rng.range(20, 400) * MS,
+            answer_lost_percent: rng.pick(&[0, 0, 10, 40]),
+            late_orders: rng.chance(15),
+            pump_every: rng.pick(&[2, 10, 30]) * MS,
+            apply_lag: rng.pick(&[0, 0, 5, 100, 600]) * MS,
+            ping_every: rng.pick(&[1, 1, 10]) * SECOND,
+            repl_timeout: rng.pick(&[3, 10, 60]) * SECOND,
+            sync_for: rng.pick(&[10, 100, 1_000, 3_000]) * MS,
+            load_for: rng.pick(&[5, 50, 1_000]) * MS,
+            backlog: rng.pick(&[500, 10_000, 1 << 20]),
+            think: rng.pick(&[10, 30, 80]) * MS,
+            hold_timeout: rng.pick(&[2, 5, 10]) * SECOND,
+        }
+    }
+}
+
+fn params(rng: &mut Rng) -> Params {
+    let ms = Duration::from_millis;
+    let interval = rng.pick(&[50, 100, 100, 200]);
+    let down_after = rng.pick(&[600, 1_000, 1_000, 2_000]);
+    Params {
+        detect: detect::Params {
+            interval: ms(interval),
+            timeout: ms(rng.pick(&[300, 500])),
+            suspect_after: ms(rng.pick(&[150, 200, 300])),
+            down_after: ms(down_after),
+            refused_after: ms(rng.pick(&[200, 300, 500])),
+            rise: u32::try_from(rng.range(1, 3)).unwrap(),
+            loading_after: ms(rng.pick(&[1_500, 4_000, 30_000])),
+        },
+        enabled: true,
+        timeout: ms(10_000),
+        parallel_syncs: rng.pick(&[1, 1, 2]),
+        max_lag_bytes: rng.pick(&[2_000, 64 << 20, 64 << 20]),
+        max_link_down: ms(rng.pick(&[3_000, 10_000, 10_000])),
+        rejoin: Rejoin::Auto,
+        discover: false,
+    }
+}

@@ -1,0 +1,140 @@
+//! The tests: many seeds, the same seed twice, and one seed told in full.
+
+use crate::invariant::{Stats, Violation};
+use crate::sim::Sim;
+use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// Seeds of one ordinary test run.
+const SEEDS: u64 = 256;
+
+/// Failures that are told before a sweep gives up.
+const FAILURES_MAX: usize = 12;
+
+/// How one run ended.
+struct Ran {
+    seed: u64,
+    violation: Option<Violation>,
+    stats: Stats,
+    micros: u64,
+    events: u64,
+    digest: u64,
+}
+
+fn run(seed: u64, verbose: bool) -> Ran {
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let mut sim = Sim::new(seed, verbose);
+        sim.run();
+        Ran {
+            seed,
+            violation: sim.checker.violation.clone(),
+            stats: sim.checker.stats.clone(),
+            micros: sim.now,
+            events: sim.events,
+            digest: sim.digest,
+        }
+    }));
+    ran.unwrap_or_else(|payload| {
+        let text = payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| payload.downcast_ref::<&str>().map(|it| (*it).to_owned()))
+            .unwrap_or_default();
+        let violation = Some(Violation { name: "assertion", text, at: 0 });
+        Ran { seed, violation, stats: Stats::default(), micros: 0, events: 0, digest: 0 }
+    })
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|it| it.parse().expect("a number"))
+}
+
+#[test]
+fn sweep() {
+    let (first, count) =
+        (number("SEGUE_FIRST").unwrap_or(0), number("SEGUE_SEEDS").unwrap_or(SEEDS));
+    let next = AtomicU64::new(first);
+    let ran = Mutex::new(Vec::new());
+    let failed = AtomicU64::new(0);
+    let hook = take_hook();
+    // An assertion of the code under test is a finding, told below with its seed.
+    set_hook(Box::new(|_| {}));
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, |it| it.get().min(8));
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let enough = failed.load(Ordering::Relaxed) >= FAILURES_MAX as u64;
+                    if seed >= first + count || enough {
+                        break;
+                    }
+                    let it = run(seed, false);
+                    failed.fetch_add(u64::from(it.violation.is_some()), Ordering::Relaxed);
+                    ran.lock().unwrap().push(it);
+                }
+            });
+        }
+    });
+    set_hook(hook);
+    let mut ran = ran.into_inner().unwrap();
+    ran.sort_by_key(|it| it.seed);
+    account(&ran);
+    let failures: Vec<String> = ran.iter().filter_map(describe).take(FAILURES_MAX).collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+fn describe(ran: &Ran) -> Option<String> {
+    let Violation { name, text, at } = ran.violation.as_ref()?;
+    let (seed, seconds) = (ran.seed, *at as f64 / 1e6);
+    Some(format!(
+        "seed {seed}: {name} at {seconds:.4} s: {text}\n  SEGUE_SEED={seed} cargo test --test sim \
+         replay -- --nocapture"
+    ))
+}
+
+/// What was run, in figures.
+fn account(ran: &[Ran]) {
+    let sum = |of: fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
+    eprintln!(
+        "{} seeds, {:.2} simulated hours, {} events; {} faults, {} promotions, {} followed, {} \
+         primaries without their data, {} spared for a witness, {} recovered; writes: {} \
+         acknowledged ({} lost), {} refused, {} unknown; slowest to heal: {} ms; a human is \
+         needed: {}",
+        ran.len(),
+        sum(|it| it.micros) as f64 / 3.6e9,
+        sum(|it| it.events),
+        sum(|it| it.stats.faults),
+        sum(|it| it.stats.promotions),
+        sum(|it| it.stats.follows),
+        sum(|it| it.stats.amnesias),
+        sum(|it| it.stats.witnesses),
+        sum(|it| it.stats.recoveries),
+        sum(|it| it.stats.acked),
+        sum(|it| it.stats.lost),
+        sum(|it| it.stats.refused),
+        sum(|it| it.stats.unknown),
+        ran.iter().map(|it| it.stats.heal_ms).max().unwrap_or(0),
+        sum(|it| it.stats.humans_needed),
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..8 {
+        let (one, other) = (run(seed, false), run(seed, false));
+        assert_eq!((one.digest, one.events), (other.digest, other.events), "seed {seed}");
+    }
+}
+
+#[test]
+fn replay() {
+    let Some(seed) = number("SEGUE_SEED") else { return };
+    let ran = run(seed, true);
+    account(std::slice::from_ref(&ran));
+    let failure = describe(&ran);
+    assert!(failure.is_none(), "\n{}", failure.unwrap_or_default());
+}
