@@ -1,18 +1,14 @@
 //! From the node's bytes to the client: whose reply a frame is, what it changes, and whether the
 //! client sees it.
 
-use super::log::{Entry, Taken};
+use super::log::Entry;
 use super::machine::{End, Link, Passing, Session};
-use super::recover::Recovery;
 use super::state::{Change, ReplyMode};
 use super::subscription::Kind;
-use super::transaction::{Queued, Shows, Transaction};
-use super::{Expect, NoReplicas, Proof, World, identity, scan, script, texts};
-use crate::pure::command::Effect;
+use super::{Expect, NoReplicas, Proof, World, identity, scan};
 use crate::pure::resp::reply::{self, Scan};
 use crate::pure::resp::write::Proto;
 use crate::pure::time::Time;
-use std::sync::Arc;
 
 impl Session {
     /// The node sent `input`, raw bytes of a dedicated connection.
@@ -122,9 +118,8 @@ impl Session {
         if passing.unasked {
             return;
         }
-        if self.state.reply == ReplyMode::SkipNext {
-            self.state.reply = ReplyMode::On;
-        }
+        self.spend();
+        self.suspect = false;
         if let Some(Entry { expect: Expect::Script(body), .. }) = self.log.pop() {
             self.note_script(world, &body);
         }
@@ -140,6 +135,7 @@ impl Session {
         {
             self.out.extend_from_slice(frame);
             self.log.pop();
+            self.suspect = false;
             if !self.is_proven {
                 self.is_known_now(world);
             }
@@ -164,14 +160,14 @@ impl Session {
         }
         if let Some(proof) = self.proof_in(world, now, frame) {
             self.note_proof(world, now, proof);
-            let recovery = Recovery::new(self.state.is_in_transaction());
-            self.link = Link::Draining(Box::new(recovery));
+            self.start_draining();
             return self.on_draining_frame(world, frame);
         }
         let is_script = self.log.front().is_some_and(|it| matches!(it.expect, Expect::Script(_)));
         if is_script && !self.state.is_in_transaction() && self.is_doubtful(frame) {
             return self.begin_doubt(frame);
         }
+        self.suspect = false;
         self.answer(world, frame);
         self.answer_front();
     }
@@ -203,57 +199,6 @@ impl Session {
         }
         self.proof_seen |= proof != Proof::NoReplicas;
         self.retry_later(world, now);
-    }
-
-    /// A reply on a link whose node has proved not to be a primary. What it did all the same is
-    /// answered in its place; the rest is taken back.
-    fn on_draining_frame(&mut self, world: &mut World, frame: &[u8]) {
-        let line = frame.strip_suffix(b"\r\n").unwrap_or(frame);
-        let proof = Proof::of(line);
-        let table = Arc::clone(&world.table);
-        let Link::Draining(recovery) = &mut self.link else { return };
-        while matches!(self.log.front(), Some(Entry { expect: Expect::Local(_), .. })) {
-            if let Some(Taken { entry: Entry { at, expect: Expect::Local(reply), .. }, .. }) =
-                self.log.take()
-            {
-                recovery.answer(at, reply);
-            }
-        }
-        if let Some(Entry { expect: Expect::Confirm(_, Some(left)), .. }) = self.log.front_mut()
-            && frame.first() != Some(&b'-')
-            && *left > 1
-        {
-            *left -= 1;
-            return;
-        }
-        let Some(taken) = self.log.take() else { return };
-        let Taken { entry: Entry { at, effect, .. }, .. } = &taken;
-        let (at, effect) = (*at, *effect);
-        let is_exec = matches!(taken.entry.expect, Expect::Exec);
-        let is_script = matches!(taken.entry.expect, Expect::Script(_));
-        // On a replica no write of a script is done.
-        let never_ran = proof.is_some()
-            || recovery.is_in_multi()
-            || is_script && Proof::is_said_by_scripts(line);
-        if taken.entry.streamed.is_some_and(|it| it.gone) {
-            world.tally.refused_streamed += 1;
-            recovery.answer(at, texts::STREAM_CUT);
-        } else if is_exec {
-            recovery.drain_exec(&table, taken, frame);
-        } else if !never_ran && effect == Effect::Write && frame != texts::QUEUED {
-            // Done, or refused for a reason of its own; never again.
-            recovery.answer(at, frame);
-        } else {
-            world.tally.replayed_writes += u64::from(effect == Effect::Write);
-            recovery.again(&table, taken);
-        }
-    }
-
-    /// Ends the draining once everything that was sent has its answer.
-    pub(super) fn finish_draining(&mut self, world: &mut World) {
-        if matches!(self.link, Link::Draining(_)) && !self.log.has_sent() {
-            self.lose_link(world);
-        }
     }
 
     /// Whether the frame that starts with `start` answers no request.
@@ -323,6 +268,7 @@ impl Session {
             Expect::Replace(reply) => self.emit(&reply),
             Expect::Exec => self.answer_exec(world, frame),
             Expect::ExecAsNull => self.answer_broken_watch(),
+            Expect::DiscardAs(reply) => self.discard_as(&reply),
             Expect::Cursor => {
                 let first = world.first_epoch.unwrap_or(self.epoch);
                 let tagged = scan::incoming(frame, first, self.epoch);
@@ -356,7 +302,7 @@ impl Session {
                 self.out.extend_from_slice(frame);
                 if !is_error {
                     self.tunnel = true;
-                    self.end = None;
+                    self.log.push_tunnel(entry.at);
                 }
             }
             Expect::Forward
@@ -372,17 +318,6 @@ impl Session {
         }
     }
 
-    /// `EXEC` of a transaction whose watch was lost.
-    fn answer_broken_watch(&mut self) {
-        let transaction = self.state.rare().and_then(|it| it.transaction.as_ref());
-        let reply = match transaction {
-            Some(it) if it.is_aborted() => texts::EXECABORT,
-            _ => texts::null_array(self.state.proto),
-        };
-        self.state.apply(Change::Discard);
-        self.emit(reply);
-    }
-
     /// Learns from a reply whether the node knows the client.
     fn note_acquaintance(&mut self, world: &World, frame: &[u8], is_error: bool) {
         if frame.starts_with(b"-NOAUTH ") {
@@ -392,8 +327,11 @@ impl Session {
         }
     }
 
-    fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
+    pub(super) fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
         if is_error {
+            if matches!(change, Change::Multi) {
+                self.tail_multi = self.log.ends_in_multi(self.state.is_in_transaction());
+            }
             return self.emit(frame);
         }
         // `CLIENT REPLY OFF` and `SKIP` are not answered; `ON` is, and `RESET` always.
@@ -402,104 +340,16 @@ impl Session {
         if shows {
             self.state.reply = ReplyMode::On;
         }
+        // `MULTI` does not spend it.
+        let caching = self.state.rare().and_then(|it| it.caching);
+        let opens = matches!(change, Change::Multi);
         if !hides {
             self.emit(frame);
         }
         self.state.apply(change);
-    }
-
-    /// A reply while a transaction is open: `+QUEUED`, or an error that aborts it. False if it is
-    /// none of these.
-    fn answer_queued(&mut self, frame: &[u8]) -> bool {
-        let Some(first) = self.log.front() else { return false };
-        if matches!(first.expect, Expect::Exec | Expect::ExecAsNull) {
-            return false;
+        if opens && caching.is_some() {
+            self.state.rare_mut().caching = caching;
         }
-        if frame == texts::QUEUED {
-            let sent: Box<[u8]> = self.log.front_bytes().into();
-            let Some(mut entry) = self.log.pop() else { return false };
-            let request = entry.original.take().unwrap_or(sent);
-            let gone = entry.streamed.is_some();
-            let shows = Shows::of(&entry.expect);
-            let change = if let Expect::Change(change) | Expect::Hello(change) = entry.expect {
-                Some(*change)
-            } else {
-                None
-            };
-            if let Some(transaction) = &mut self.state.rare_mut().transaction {
-                transaction.queued(Queued { request, change, shows }, gone);
-            }
-            self.emit(frame);
-            return true;
-        }
-        let discards =
-            matches!(&first.expect, Expect::Change(it) if matches!(**it, Change::Discard));
-        if frame.first() == Some(&b'-')
-            && !discards
-            && let Some(transaction) = &mut self.state.rare_mut().transaction
-        {
-            transaction.abort();
-        }
-        false
-    }
-
-    fn answer_exec(&mut self, world: &mut World, frame: &[u8]) {
-        let Some(transaction) = self.state.rare_mut().transaction.take() else {
-            // Without `MULTI`: an error, which changes nothing.
-            return self.emit(frame);
-        };
-        let error = reply::error_text(frame);
-        if error.is_some_and(|it| !it.starts_with(b"EXECABORT ")) {
-            // Not even looked at (no permission): the transaction stays open.
-            self.state.rare_mut().transaction = Some(transaction);
-            return self.emit(frame);
-        }
-        self.state.forget_watch();
-        if error.is_some() || reply::is_null(frame) {
-            return self.emit(frame);
-        }
-        let looks = transaction.queue().iter().any(|it| it.shows != Shows::AsIs);
-        let shown = looks.then(|| self.shown_exec(world, &transaction, frame)).flatten();
-        self.emit(shown.as_deref().unwrap_or(frame));
-        if transaction.queue().iter().any(|it| it.change.is_some()) {
-            for (queued, item) in transaction.into_queue().into_iter().zip(reply::items(frame)) {
-                if let Some(change) = queued.change
-                    && reply::error_text(item).is_none()
-                {
-                    self.state.apply(change);
-                }
-            }
-        }
-    }
-
-    /// The reply of an `EXEC` as the client is to see it, element by element.
-    fn shown_exec(
-        &mut self,
-        world: &mut World,
-        run: &Transaction,
-        frame: &[u8],
-    ) -> Option<Vec<u8>> {
-        let header = frame.iter().position(|&it| it == b'\n')? + 1;
-        let mut out = frame.get(..header)?.to_vec();
-        let (first, epoch) = (world.first_epoch.unwrap_or(self.epoch), self.epoch);
-        for (item, queued) in reply::items(frame).zip(run.queue()) {
-            let shown = match queued.shows {
-                Shows::AsIs => None,
-                Shows::Cursor => scan::incoming(item, first, epoch),
-                Shows::Identity(ask) => {
-                    identity::shown(&mut self.identity, world, epoch, ask, item)
-                }
-                Shows::Hello => identity::hello(&mut self.identity, world, epoch, item),
-                Shows::Script => {
-                    if reply::error_text(item).is_none() {
-                        script::note_queued(world, epoch, &queued.request);
-                    }
-                    None
-                }
-            };
-            out.extend_from_slice(shown.as_deref().unwrap_or(item));
-        }
-        Some(out)
     }
 
     /// A frame for a `SUBSCRIBE` or its kin, of which `left` are to come.
@@ -513,13 +363,11 @@ impl Session {
             }
         } else {
             self.log.pop();
-            if self.state.reply == ReplyMode::SkipNext {
-                self.state.reply = ReplyMode::On;
-            }
+            self.spend();
         }
     }
 
-    fn note_script(&mut self, world: &mut World, body: &[u8]) {
+    pub(super) fn note_script(&mut self, world: &mut World, body: &[u8]) {
         if !body.is_empty() {
             world.scripts.loaded(self.epoch, body);
         }
@@ -528,31 +376,44 @@ impl Session {
     /// Answers every request at the front that needs no node.
     pub(super) fn answer_front(&mut self) {
         // What was taken back comes before what is in the log.
-        while self.end.is_none() && !matches!(self.link, Link::Draining(_)) {
-            match self.log.front().map(|it| &it.expect) {
-                Some(Expect::Local(_) | Expect::Quit | Expect::Fatal(_)) => {}
-                _ => return,
-            }
-            match self.log.pop().map(|it| it.expect) {
-                Some(Expect::Local(reply)) => self.emit(&reply),
-                Some(Expect::Quit) => self.quit(),
-                Some(Expect::Fatal(reply)) => self.finish(End::Protocol, &reply),
-                _ => return,
-            }
+        while self.end.is_none()
+            && !matches!(self.link, Link::Draining(_))
+            && self.log.front().is_some_and(|it| it.expect.is_here())
+        {
+            let Some(entry) = self.log.pop() else { return };
+            self.answer_here(entry.expect);
+        }
+    }
+
+    /// Answers what needs no node, now that it is its turn.
+    pub(super) fn answer_here(&mut self, expect: Expect) {
+        if let Expect::Local(reply) = expect {
+            self.emit(&reply);
+        } else if let Expect::Fatal(reply) = expect {
+            self.finish(End::Protocol, &reply);
+        } else if matches!(expect, Expect::Quit) {
+            self.quit();
         }
     }
 
     /// Gives the client a reply, if it wants one.
     pub(super) fn emit(&mut self, reply: &[u8]) {
-        match self.state.reply {
-            ReplyMode::On => self.out.extend_from_slice(reply),
-            ReplyMode::Off => {}
-            ReplyMode::SkipNext => self.state.reply = ReplyMode::On,
+        if self.state.reply == ReplyMode::On {
+            self.out.extend_from_slice(reply);
         }
-        if let Some(rare) = self.state.rare()
-            && rare.caching.is_some()
+        self.spend();
+    }
+
+    /// A command has its answer: what spoke of that command only is over.
+    fn spend(&mut self) {
+        if self.state.reply == ReplyMode::SkipNext {
+            self.state.reply = ReplyMode::On;
+        }
+        // In front of `MULTI` it speaks of the whole transaction.
+        if let Some(rare) = self.state.rare_if_any()
+            && rare.transaction.is_none()
         {
-            self.state.rare_mut().caching = None;
+            rare.caching = None;
         }
     }
 }
