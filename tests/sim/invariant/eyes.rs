@@ -128,9 +128,14 @@ impl Eyes {
 
     /// The gate opens for `node`.
     pub(crate) fn opened(&mut self, node: usize) {
+        let known = &self.known[node];
+        // While it loads, it says nothing about what it has.
+        let has_loaded = known.report.as_ref().is_some_and(|it| !it.loading);
+        if has_loaded || self.serving != Some(node) {
+            self.served.clone_from(&known.report);
+            self.served_point = known.point;
+        }
         self.serving = Some(node);
-        self.served.clone_from(&self.known[node].report);
-        self.served_point = self.known[node].point;
         self.orders_while_held = 0;
         self.held_at = None;
         self.forgiven = false;

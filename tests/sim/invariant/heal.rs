@@ -43,6 +43,9 @@ impl Sim {
     fn unhealed(&self) -> Option<String> {
         let mut primary = None;
         for (p, proxy) in self.proxies.iter().enumerate() {
+            if proxy.asleep_until > self.now {
+                return Some(format!("proxy {p} is asleep"));
+            }
             let Some(open) = proxy.route.primary() else {
                 let reason = proxy.brain.snapshot(self.time()).reason;
                 return Some(format!("proxy {p} is held: {reason:?}"));
