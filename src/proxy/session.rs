@@ -64,7 +64,9 @@ pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream) {
     gate.cells.session_closed(closed);
     match closed {
         // What a client was promised could not be kept, or a node broke its word.
-        Closed::Unrestorable | Closed::Error => info!(session = id, reason = closed.name(), "Session closed"),
+        Closed::Unrestorable | Closed::Error => {
+            info!(session = id, reason = closed.name(), "Session closed")
+        }
         Closed::Client
         | Closed::Idle
         | Closed::ProtocolError
@@ -310,7 +312,7 @@ impl Driver {
 
     fn lose_node(&mut self, seat: &Seat, now: Time) {
         // An idle connection that a node closes (its `timeout`, a `CLIENT KILL`) is no news.
-        if self.machine.is_in_flight() {
+        if self.machine.is_in_flight() && self.machine.is_current(&self.gate.world.borrow()) {
             self.gate.signal(SignalKind::Lost);
         }
         self.upstream.drop_it(&self.gate, seat.id);

@@ -41,10 +41,11 @@ impl Brain {
             }
         }
         self.reconcile(now);
+        self.catch_up(now);
     }
 
     /// Why commands must not go to the primary, judging by probes alone.
-    fn trouble(&self) -> Option<String> {
+    pub(super) fn trouble(&self) -> Option<String> {
         let serving = self.serving.as_ref()?;
         let member = self.member(serving.node)?;
         let name = &member.spec.name;
@@ -74,7 +75,7 @@ impl Brain {
     }
 
     /// Remembers the primary as it is now: what candidates will be compared with.
-    fn anchor(&mut self) {
+    pub(super) fn anchor(&mut self) {
         let Some(node) = self.serving.as_ref().map(|it| it.node) else { return };
         let Some(report) = self.member(node).and_then(|it| it.report().cloned()) else { return };
         if let Some(serving) = &mut self.serving
@@ -91,7 +92,7 @@ impl Brain {
     /// With a snapshot that carries the replication id, offsets tell exactly what it lacks.
     /// With an append-only file the id is new; then keys are counted: those without a time to
     /// live, and all of them against half (keys may have expired while it was down).
-    fn recollect(&mut self, now: Time) {
+    pub(super) fn recollect(&mut self, now: Time) {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let Some(report) = primary.report() else { return };

@@ -106,6 +106,8 @@ pub(super) struct World {
     next_id: u64,
     pub(super) route: Route,
     confirmed: u64,
+    drained: u64,
+    pub(super) drain_ms: u64,
     confirm_ms: u64,
     lose_answer: Option<bool>,
     stalled_until: u64,
@@ -115,6 +117,9 @@ pub(super) struct World {
     /// Whether the last report that was delivered said `role:master`.
     told_primary: Vec<bool>,
     pub(super) orders: Vec<Order>,
+    pub(super) told: Vec<Progress>,
+    /// Until when each node is paused.
+    pub(super) paused: Vec<u64>,
 }
 
 fn endpoint(node: usize) -> Endpoint {
@@ -165,6 +170,8 @@ impl World {
             next_id: 1000,
             route: Route::START,
             confirmed: 0,
+            drained: 0,
+            drain_ms: 1,
             confirm_ms: 1,
             lose_answer: None,
             stalled_until: 0,
@@ -173,6 +180,8 @@ impl World {
             opened: BTreeMap::new(),
             told_primary: vec![false; count],
             orders: Vec::new(),
+            told: Vec::new(),
+            paused: vec![0; count],
         };
         for n in 0..count {
             world.push(0, Item::Ask(n));
@@ -233,6 +242,9 @@ impl World {
                 if let Event::Confirmed { version } = event {
                     self.confirmed = self.confirmed.max(version);
                 }
+                if let Event::Drained { version } = event {
+                    self.drained = self.drained.max(version);
+                }
                 self.step(event);
             }
             Item::Carry(order) => self.carry(order),
@@ -252,6 +264,7 @@ impl World {
                     self.push(1, Item::Carry(order));
                 }
                 Action::Note(note) => self.notes.push(note),
+                Action::Tell(progress) => self.told.push(progress),
             }
         }
     }
@@ -266,6 +279,10 @@ impl World {
         }
         self.route = route;
         self.push(self.confirm_ms, Item::Tell(Event::Confirmed { version: route.version }));
+        if route.gate == Gate::Draining {
+            let wait = self.confirm_ms + self.drain_ms;
+            self.push(wait, Item::Tell(Event::Drained { version: route.version }));
+        }
     }
 
     fn check_order(&mut self, order: &Order) {
@@ -290,8 +307,17 @@ impl World {
             Order::Follow { node, primary, .. } => {
                 assert_ne!(node, primary);
                 let serves = self.route.primary().map(|it| it.node);
+                // A switchover turns everybody the moment that the target was promoted.
+                let promoted = self.promoted.last().filter(|it| it.0 == self.route.epoch);
+                let serves = serves.or(promoted.map(|it| it.1));
                 assert_eq!(serves, Some(primary), "turned to a node that does not serve");
             }
+            Order::Pause { node, .. } => {
+                assert_eq!(self.route.gate, Gate::Draining, "paused with the gate open");
+                assert!(self.drained >= self.route.version, "paused with writes in flight");
+                assert!(self.told_primary[usize::from(node.0)], "paused a replica");
+            }
+            Order::Unpause { .. } => {}
         }
     }
 
@@ -457,6 +483,11 @@ impl World {
                 (node.sync_until, node.link_up, node.link_down_from) =
                     (None, false, Some(self.now));
             }
+            Order::Pause { node, span } => {
+                let ms = u64::try_from(span.as_millis()).expect("short");
+                self.paused[usize::from(node.0)] = self.now + ms;
+            }
+            Order::Unpause { node } => self.paused[usize::from(node.0)] = 0,
         }
     }
 

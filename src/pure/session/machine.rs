@@ -9,7 +9,7 @@ use super::state::State;
 use super::{Expect, Held, World, texts};
 use crate::pure::resp::{reply, request};
 use crate::pure::time::Time;
-use crate::pure::topology::Epoch;
+use crate::pure::topology::{Epoch, Gate};
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -110,6 +110,7 @@ pub struct Session {
     held: Held,
     /// What this session has of the worker's requests in flight.
     in_flight: usize,
+    pub(super) draining: super::drain::Draining,
 }
 
 impl Session {
@@ -142,6 +143,7 @@ impl Session {
             charged: 0,
             held: Held::default(),
             in_flight: 0,
+            draining: super::drain::Draining::default(),
         }
     }
 
@@ -176,8 +178,12 @@ impl Session {
     /// of another epoch and must go.
     pub fn on_route(&mut self, world: &mut World, now: Time) {
         if world.route.epoch != self.epoch {
-            self.lose_link(world);
-            self.epoch = world.route.epoch;
+            if self.outwaits(world) {
+                self.outwait(now);
+            } else {
+                self.lose_link(world);
+                self.epoch = world.route.epoch;
+            }
         }
         self.pump(world, now);
         self.settle(world, now);
@@ -212,7 +218,7 @@ impl Session {
 
     /// The connection was lost, or dropped because [`wants_drop`](Self::wants_drop) said so.
     pub fn on_link_lost(&mut self, world: &mut World, now: Time) {
-        let was_wanted = !self.drop_link;
+        let was_wanted = !self.drop_link && self.is_current(world);
         self.lose_link(world);
         if was_wanted {
             self.retry_later(world, now);
@@ -244,11 +250,13 @@ impl Session {
 
     /// What is to be written to the node now.
     pub fn to_node(&self, world: &World) -> &[u8] {
-        if world.route.primary().is_none() || world.route.epoch != self.epoch || self.drop_link {
+        if !world.route.lets_finish() || world.route.epoch != self.epoch || self.drop_link {
             return &[];
         }
         match &self.link {
             Link::Down | Link::Draining(_) => &[],
+            Link::Up if world.route.gate == Gate::Draining => self.unfinished(),
+            Link::Restoring(_) if world.route.gate == Gate::Draining => &[],
             Link::Restoring(restoring) => restoring.unsent(),
             Link::Up => self.log.unsent(),
         }
@@ -309,6 +317,7 @@ impl Session {
         world.in_flight = world.in_flight.saturating_sub(self.in_flight);
         self.in_flight = 0;
         self.identity.forget(world);
+        self.uncount_drained(world);
     }
 
     /// When to call [`on_deadline`](Self::on_deadline), if at all.
@@ -318,7 +327,8 @@ impl Session {
                 && world.route.primary().is_some()
                 && (self.has_work() || self.state.is_listening())
         });
-        [retry.map(|it| it.at), self.hold_deadline(world), self.blocked_deadline()]
+        let outwaited = self.outwaited_at();
+        [retry.map(|it| it.at), self.hold_deadline(world), self.blocked_deadline(), outwaited]
             .into_iter()
             .flatten()
             .min()
@@ -329,6 +339,7 @@ impl Session {
         if self.retry.is_some_and(|it| it.at <= now) {
             self.retry = None;
         }
+        self.outwaited(world, now);
         self.expire(world, now);
         self.pump(world, now);
         self.settle(world, now);
@@ -345,7 +356,10 @@ impl Session {
 
     /// Whether what is admitted now goes out at once.
     pub(super) fn can_send(&self, world: &World) -> bool {
-        matches!(self.link, Link::Up) && world.route.primary().is_some() && !self.drop_link
+        matches!(self.link, Link::Up)
+            && world.route.primary().is_some()
+            && !self.drop_link
+            && self.is_current(world)
     }
 
     /// Whether what a client that hung up has asked for will be answered soon.
@@ -395,6 +409,7 @@ impl Session {
         let kept = self.kept();
         world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
         self.charged = kept;
+        self.count_drained(world);
     }
 
     /// Bytes that this session keeps for its client.

@@ -26,6 +26,7 @@
 
 mod admit;
 mod blocking;
+mod drain;
 mod hold;
 mod identity;
 mod log;
@@ -51,7 +52,7 @@ pub use machine::{End, Session};
 pub use proof::Proof;
 pub use share::{Key, Wish};
 pub use tally::Tally;
-pub use world::{Budget, Held, Limits, Policy, UncertainWrites, World};
+pub use world::{Budget, Drain, Held, Limits, Policy, UncertainWrites, World};
 
 use blocking::Blocking;
 use state::Change;

@@ -193,6 +193,7 @@ impl Session {
         self.take_back(recovery);
         self.state.break_watch();
         self.note_gap(world);
+        self.catch_up(world);
     }
 
     /// Puts what was recovered in front of what waits to be admitted.

@@ -34,6 +34,7 @@ impl Session {
             }
         }
         self.finish_draining(world);
+        self.leave_outwaited(world);
         self.pump(world, now);
         self.settle(world, now);
     }
@@ -183,8 +184,11 @@ impl Session {
         if let Some(count) = world.tally.proofs.get_mut(proof.index()) {
             *count += 1;
         }
-        self.proof_seen = true;
-        self.retry_later(world, now);
+        // What an outwaited node says of itself is no news.
+        if self.is_current(world) {
+            self.proof_seen = true;
+            self.retry_later(world, now);
+        }
     }
 
     /// A reply on a link whose node has proved not to be a primary. What it did all the same is
