@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.cache/bin:$(PATH)
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Kill a primary under load and see what 24 clients notice (10 s, once built)
@@ -38,6 +38,32 @@ verify: lint test ## Everything that a change must pass; CI runs the same
 static: ## Build the static binary as it ships, and try it
 	@scripts/install build
 	@scripts/static release
+
+.PHONY: bench
+bench: bench-build ## Compare Segue with direct, floor programs and other proxies (30 min), update docs/
+	@scripts/bench --publish
+
+.PHONY: bench-quick
+bench-quick: bench-build ## The same in short (up to 3 min, once built); changes nothing
+	@scripts/bench --quick
+
+.PHONY: bench-pure
+bench-pure: ## Nanoseconds of scanner, classification and session machine (2 min, once built)
+	@scripts/install build
+	cargo bench --locked --manifest-path benches/Cargo.toml --target-dir target
+
+.PHONY: bench-instructions
+bench-instructions: ## Instructions and allocations for each command, against the last ones
+	@scripts/install build count
+	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target --bins
+	@scripts/bench-instructions
+	@target/release/allocations
+
+.PHONY: bench-build
+bench-build:
+	@scripts/install build bench
+	cargo build --release --locked --bin segue
+	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target --bins
 
 .PHONY: clean
 clean: ## Remove what the other targets made

@@ -337,7 +337,8 @@ fn worker_settings(config: &Config) -> proxy::Settings {
             uncertain_writes: sessions.uncertain_writes(),
             shares: sessions.upstream() == Upstream::Shared,
             allow: sessions.allow().commands().to_vec(),
-            gap_channel: None,
+            gap_channel: sessions.gap_channel().map(|it| it.as_bytes().into()),
+            noreplicas: sessions.noreplicas(),
         },
         limits: Limits {
             in_flight_bytes_max: sessions.max_in_flight_bytes(),

@@ -2,7 +2,7 @@
 
 use super::{human, limits, problems::Findings, section::Section};
 use crate::pure::command::Allow;
-use crate::pure::session::UncertainWrites;
+use crate::pure::session::{NoReplicas, UncertainWrites};
 use serde::{Serialize, Serializer};
 
 /// What one client may have and do.
@@ -17,6 +17,9 @@ pub struct Sessions {
     #[serde(rename = "max_query_buffer", serialize_with = "human::write_memory")]
     max_query_buffer_bytes: usize,
     allow: Allowed,
+    gap_channel: Option<String>,
+    #[serde(serialize_with = "write_no_replicas")]
+    noreplicas: NoReplicas,
 }
 
 /// How sessions reach the primary.
@@ -39,6 +42,23 @@ fn write_uncertain<S: Serializer>(it: &UncertainWrites, to: S) -> Result<S::Ok, 
         UncertainWrites::Replay => "replay",
     })
 }
+
+fn write_no_replicas<S: Serializer>(it: &NoReplicas, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match it {
+        NoReplicas::Return => "return",
+        NoReplicas::Hold => "hold",
+    })
+}
+
+fn read_channel(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > CHANNEL_BYTES_MAX {
+        return Err(format!("must be 1 to {CHANNEL_BYTES_MAX} bytes long"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A channel's name is repeated in every message on it.
+const CHANNEL_BYTES_MAX: usize = 256;
 
 /// The dangerous commands that clients may send after all.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -105,6 +125,16 @@ impl Sessions {
         &self.allow
     }
 
+    /// Where subscribers are told that they may have missed messages.
+    pub fn gap_channel(&self) -> Option<&str> {
+        self.gap_channel.as_deref()
+    }
+
+    /// What becomes of a write that the primary refused for want of replicas.
+    pub const fn noreplicas(&self) -> NoReplicas {
+        self.noreplicas
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let shipped = Self::default();
         let (in_flight, buffer) = (shipped.max_in_flight_bytes, shipped.max_query_buffer_bytes);
@@ -118,6 +148,10 @@ impl Sessions {
             max_in_flight_bytes: section.or("max_in_flight", in_flight, human::memory),
             max_query_buffer_bytes: section.or("max_query_buffer", buffer, human::memory),
             allow: Allowed::read(section),
+            gap_channel: section.take("gap_channel", read_channel),
+            noreplicas: section.or("noreplicas", shipped.noreplicas, |text| {
+                human::choice(text, &[("return", NoReplicas::Return), ("hold", NoReplicas::Hold)])
+            }),
         };
         sessions.check(section.problems());
         sessions
@@ -144,6 +178,8 @@ impl Default for Sessions {
             max_in_flight_bytes: 1 << 20,
             max_query_buffer_bytes: 1 << 20,
             allow: Allowed::default(),
+            gap_channel: None,
+            noreplicas: NoReplicas::Return,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What all sessions of one worker share: the world of the session machines, the clock of the
 //! turn, and who must be woken when the route changes.
 
+use super::session::Seat;
 use super::upstream::shared::Shared;
 use crate::pure::session::{Key, Tally, World};
 use crate::pure::time::Time;
@@ -10,7 +11,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
@@ -29,7 +29,7 @@ pub(super) struct Gate {
     /// Connections that sessions share, by what these have in common.
     pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
     draining: Cell<bool>,
-    wakers: RefCell<BTreeMap<u64, Waker>>,
+    seats: RefCell<BTreeMap<u64, Seat>>,
     signals: mpsc::Sender<Signal>,
     drained: watch::Sender<u64>,
     started: Instant,
@@ -50,7 +50,7 @@ impl Gate {
             dial_limit,
             shared: RefCell::default(),
             draining: Cell::new(false),
-            wakers: RefCell::default(),
+            seats: RefCell::default(),
             signals,
             drained,
             started: Instant::now(),
@@ -67,10 +67,21 @@ impl Gate {
         (self.started + at.since_start()).into()
     }
 
-    /// Takes a new route and wakes every session to see it. When this returns, no session of this
+    /// Takes a new route and wakes every session to see it. A new epoch severs: what nodes have
+    /// answered by now is taken in first, so that no request is uncertain whose reply is here.
+    /// When this returns, no session of this
     /// worker can write to a node of an older epoch: the machines ask for the route's epoch in
     /// the same turn in which they write.
     pub(super) fn set_route(&self, route: Route) {
+        if route.epoch != self.world.borrow().route.epoch {
+            let now = self.now();
+            for shared in self.shared.borrow().values() {
+                shared.last_words(self, now);
+            }
+            for seat in self.seats.borrow().values() {
+                seat.with(|it| it.last_words(now));
+            }
+        }
         self.world.borrow_mut().set_route(route);
         for shared in self.shared.borrow().values() {
             shared.on_route(self, route.epoch);
@@ -88,18 +99,18 @@ impl Gate {
         self.draining.get()
     }
 
-    /// Remembers how to wake session `id`.
-    pub(super) fn register(&self, id: u64, waker: &Waker) {
-        self.wakers.borrow_mut().insert(id, waker.clone());
+    /// A session begins.
+    pub(super) fn register(&self, seat: Seat) {
+        self.seats.borrow_mut().insert(seat.id, seat);
     }
 
     pub(super) fn forget(&self, id: u64) {
-        self.wakers.borrow_mut().remove(&id);
+        self.seats.borrow_mut().remove(&id);
     }
 
     fn wake_all(&self) {
-        for waker in self.wakers.borrow().values() {
-            waker.wake_by_ref();
+        for seat in self.seats.borrow().values() {
+            seat.with(|it| it.wake());
         }
     }
 

@@ -57,6 +57,7 @@ pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream) {
     gate.cells.session_opened();
     let driver = Rc::new(RefCell::new(Driver::new(Rc::clone(&gate), client)));
     let seat = Seat { id, driver };
+    gate.register(seat.clone());
     let closed = poll_fn(|cx| seat.with(|it| it.poll(cx, &seat))).await;
     gate.forget(id);
     seat.with(|it| it.close(id));
@@ -113,7 +114,7 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, seat: &Seat) -> Poll<Closed> {
-        self.register(cx, seat);
+        self.note_waker(cx);
         let now = self.gate.now();
         for _ in 0..ROUNDS_MAX {
             let moved = self.see_route(seat, now)
@@ -133,10 +134,25 @@ impl Driver {
         Poll::Pending
     }
 
-    fn register(&mut self, cx: &Context<'_>, seat: &Seat) {
+    fn note_waker(&mut self, cx: &Context<'_>) {
         if self.waker.as_ref().is_none_or(|it| !it.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
-            self.gate.register(seat.id, cx.waker());
+        }
+    }
+
+    /// Takes in what the node has answered by now; nothing that comes later will count.
+    pub(super) fn last_words(&mut self, now: Time) {
+        let gate = Rc::clone(&self.gate);
+        let mut scratch = gate.scratch.borrow_mut();
+        while self.machine.is_in_flight() {
+            match self.upstream.try_read(&mut scratch) {
+                Ok(n) if n > 0 => {
+                    let bytes = scratch.get(..n).unwrap_or_default();
+                    self.machine.on_node(&mut gate.world.borrow_mut(), now, bytes);
+                }
+                // Nothing more, or the end of the connection: both are seen again later.
+                Ok(_) | Err(_) => break,
+            }
         }
     }
 

@@ -35,3 +35,4 @@ mod selection;
 mod sessions;
 mod slow;
 mod startup;
+mod transparency;

@@ -45,11 +45,6 @@ impl Client {
     pub(crate) const fn new(proxy: usize) -> Self {
         Self { proxy, session: None, waiting: VecDeque::new() }
     }
-
-    /// The oldest request without an answer.
-    pub(crate) fn oldest(&self) -> Option<Asked> {
-        self.waiting.front().copied()
-    }
 }
 
 impl Sim {

@@ -59,7 +59,9 @@ impl Sim {
                     "BUSY Redis is busy running a script.",
                     "MISCONF Errors writing to the RDB file.",
                 ]);
-                self.nodes[node].impaired = Some((self.now + span, error));
+                if self.nodes[node].process.is_some() {
+                    self.nodes[node].impaired = Some((self.now + span, error));
+                }
             }
             Fault::Human => self.meddle(node),
             Fault::Doze => self.proxies[proxy].asleep_until = self.now + span,

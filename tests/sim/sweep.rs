@@ -12,7 +12,7 @@ use std::thread;
 const SEEDS: u64 = 256;
 
 /// Failures that are told before a sweep gives up.
-const FAILURES_MAX: usize = 8;
+const FAILURES_MAX: usize = 12;
 
 /// How one run ended.
 struct Ran {

@@ -147,6 +147,16 @@ impl Upstream {
         }
     }
 
+    /// Reads what is there, without waiting.
+    pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Up(stream) => stream.try_read(buf),
+            Self::None | Self::Dialing(..) | Self::Waiting(..) | Self::Shared(_) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
     /// Writes what the socket takes.
     pub(super) fn poll_write(
         &mut self,

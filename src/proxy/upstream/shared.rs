@@ -162,6 +162,26 @@ impl Shared {
         inner.wake();
     }
 
+    /// Takes in what the node has answered by now.
+    pub(in crate::proxy) fn last_words(&self, gate: &Gate, now: Time) {
+        let mut inner = self.inner.borrow_mut();
+        let mut scratch = gate.scratch.borrow_mut();
+        while let Link::Up(stream) = &inner.link
+            && !inner.mux.is_idle()
+        {
+            match stream.try_read(&mut scratch) {
+                Ok(n) if n > 0 => {
+                    let bytes = scratch.get(..n).unwrap_or_default();
+                    if !inner.take(gate, now, bytes) {
+                        return;
+                    }
+                }
+                // Nothing more, or the end of the connection: both are seen again later.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
     /// A new route is in force: a connection of another epoch is given up at once. Its sessions
     /// see the route themselves.
     pub(in crate::proxy) fn on_route(&self, gate: &Gate, epoch: Epoch) {

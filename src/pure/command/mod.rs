@@ -162,16 +162,14 @@ impl Class {
     };
 
     /// Whether it leaves its connection as it was and answers at once with one reply, so that
-    /// many sessions can use the connection.
+    /// many sessions can use the connection. Not so scripts: what they raise may have to be asked
+    /// about.
     pub const fn is_shareable(self) -> bool {
         self.is_known
             && !self.is_blocking
             && matches!(
                 self.special,
                 Special::None
-                    | Special::Eval
-                    | Special::EvalSha
-                    | Special::Fcall
                     | Special::ScriptLoad
                     | Special::ScriptExists
                     | Special::Scan

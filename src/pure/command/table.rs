@@ -179,7 +179,7 @@ impl Entry {
 
     /// The class of a subcommand that is not in the table.
     fn without_subcommand(&self) -> Class {
-        Class { effect: Effect::Write, ..self.class }
+        Class { effect: Effect::Write, is_known: false, ..self.class }
     }
 }
 

@@ -139,6 +139,8 @@ pub struct Brain {
     pub(super) phase: Phase,
     pub(super) serving: Option<Serving>,
     pub(super) doubt: Option<Doubt>,
+    /// When to change over to a node that somebody else promoted, if its predecessor lives.
+    pub(super) follow_at: Option<Time>,
     /// Holds that a signal caused and a probe found groundless, not long ago.
     pub(super) flaps: u32,
     pub(super) flaps_from: Time,
@@ -183,6 +185,7 @@ impl Brain {
             phase: Phase::Discovering,
             serving: None,
             doubt: None,
+            follow_at: None,
             flaps: 0,
             flaps_from: now,
             held_from: Some(now),
@@ -257,7 +260,11 @@ impl Brain {
             | Phase::Switching(_) => None,
         };
         // What is due already had its chance in the last step; it must not spin the driver.
-        let due = detectors.chain(doubt).chain(again).filter(|it| *it > self.stepped_at);
+        let due = detectors
+            .chain(doubt)
+            .chain(again)
+            .chain(self.follow_at)
+            .filter(|it| *it > self.stepped_at);
         due.fold(self.beat_at, Time::min)
     }
 

@@ -8,7 +8,7 @@ use super::brain::{Brain, Phase, Serving};
 use super::event::Note;
 use crate::pure::detect::{Cause, Health};
 use crate::pure::time::Time;
-use crate::pure::topology::{Epoch, Kinship, NodeId, Report};
+use crate::pure::topology::{Epoch, Kinship, LinkState, NodeId, Report};
 
 impl Brain {
     pub(super) fn discover(&mut self, now: Time) {
@@ -62,6 +62,13 @@ impl Brain {
         let newer = heard.iter().find(|(other, theirs)| {
             *other != node && self.lineage.kinship(theirs, report) == Kinship::Successor
         });
+        if let Some((other, name)) = self.follows_another(&heard, node, report) {
+            return Err(format!(
+                "{} says that it is the primary, but {} has data of another history and follows {name}",
+                self.name(node),
+                self.name(other)
+            ));
+        }
         match newer {
             None => Ok(node),
             Some((other, _)) => Err(format!(
@@ -70,6 +77,28 @@ impl Brain {
                 self.name(*other)
             )),
         }
+    }
+
+    /// A replica that has data of another history from somebody who was there a moment ago: to
+    /// choose `node` would throw that away because its primary is the later one to answer.
+    fn follows_another(
+        &self,
+        heard: &[(NodeId, &Report)],
+        node: NodeId,
+        report: &Report,
+    ) -> Option<(NodeId, String)> {
+        let primary = self.member(node)?;
+        heard.iter().find_map(|(other, theirs)| {
+            let link = theirs.link().filter(|it| !primary.is_at(&it.host, it.port))?;
+            let is_recent = match link.state {
+                LinkState::Up { .. } => true,
+                LinkState::Down { secs } => secs <= self.params.max_link_down.as_secs(),
+                LinkState::Syncing | LinkState::Never => false,
+            };
+            let is_another =
+                theirs.keys > 0 && self.lineage.kinship(theirs, report) == Kinship::Unrelated;
+            (is_recent && is_another).then(|| (*other, format!("{}:{}", link.host, link.port)))
+        })
     }
 
     fn why_none(&self, heard: usize, primaries: &[(NodeId, &Report)]) -> String {

@@ -166,6 +166,8 @@ impl Brain {
                 let report = match member.health() {
                     Health::Suspect(cause) | Health::Down(cause) => Err(Reject::NotUp(cause)),
                     Health::Unknown => Err(Reject::NotUp(Cause::Silent)),
+                    // An order of ours on its way to it could undo the promotion.
+                    Health::Up if member.pending.is_some() => Err(Reject::Unheard),
                     Health::Up if member.refused_until.is_some_and(|it| now < it) => {
                         Err(Reject::RefusedBefore)
                     }
@@ -247,7 +249,8 @@ impl Brain {
         if let Goal::Switch(to) = goal {
             return self.commit_switch(now, to, false);
         }
-        // Nothing was done to anybody yet, so the primary may still come back.
+        // Nothing was done to anybody yet, so the primary may still come back; with its data.
+        self.recollect(now);
         if goal == Goal::Promote && self.is_well() {
             return self.release(now);
         }

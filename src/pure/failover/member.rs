@@ -171,7 +171,8 @@ impl Member {
     /// Servers tell the age of the last byte in whole seconds, rounded either way; so it
     /// proves something only about what is more than a second older.
     pub(super) fn is_witness(&self, primary: &Self, lost_at: Time) -> bool {
-        if !self.health().is_up() {
+        // Its word is good for a while, also if its next answer is late.
+        if self.health().is_down() || self.health() == Health::Unknown {
             return false;
         }
         let Some(seen) = self.seen.as_ref().filter(|it| it.asked > lost_at) else { return false };

@@ -33,8 +33,7 @@ impl Brain {
     /// Whoever has data of the group's history belongs to it, whatever it says later.
     pub(super) fn claim_family(&mut self, node: NodeId, report: &Report) {
         let Some(serving) = &self.serving else { return };
-        let is_kin = node == serving.node
-            || self.lineage.kinship(report, &serving.anchor) != Kinship::Unrelated;
+        let is_kin = node == serving.node || self.lineage.is_family(report, &serving.anchor);
         if is_kin && let Some(member) = self.member_mut(node) {
             member.is_family = true;
         }

@@ -172,11 +172,14 @@ fn judge(
         return Err(Reject::Syncing);
     }
     let is_salvage = lost.amnesia && link.state == LinkState::Syncing && report.keys > 0;
-    // Servers say 0 or 1 for "nothing yet".
-    if report.offset <= 1 && !is_salvage {
+    let kinship = lineage.kinship(report, lost.report);
+    // Servers say 0 or 1 for "nothing yet". It is no lack where the primary's history, whose id a
+    // replica takes over when its first copy is complete, has not begun either.
+    let has_copy = kinship == Kinship::Same && link.state != LinkState::Syncing;
+    if report.offset <= 1 && !is_salvage && !has_copy {
         return Err(Reject::NeverSynced);
     }
-    let is_same = match lineage.kinship(report, lost.report) {
+    let is_same = match kinship {
         Kinship::Same => true,
         Kinship::Prefix => false,
         Kinship::Successor | Kinship::Diverged | Kinship::Unrelated => {

@@ -116,7 +116,12 @@ fn each_reason_rejects() {
     check_rejected(Reject::Loading, |report, _| report.loading = true);
     check_rejected(Reject::FailingOver, |report, _| report.failing_over = true);
     check_rejected(Reject::Syncing, |_, link| link.state = LinkState::Syncing);
-    check_rejected(Reject::NeverSynced, |report, _| report.offset = 1);
+    check_rejected(Reject::NeverSynced, |report, _| {
+        report.replid = id('x');
+        report.offset = 1;
+    });
+    // It has the primary's id, so its first copy is complete: only far behind.
+    check_rejected(Reject::Lagging { lag_bytes: 4999 }, |report, _| report.offset = 1);
     check_rejected(Reject::NeverSynced, |report, link| {
         report.replid = id('x');
         link.state = LinkState::Never;

@@ -14,6 +14,10 @@ use std::time::Duration;
 /// what it takes on a healthy network, little enough to be no hole in a failover.
 pub(super) const SIGNAL_GRACE: Duration = Duration::from_millis(20);
 
+/// How long a demoted primary may take to answer what was sent to it before the gate closed: many
+/// times a round trip.
+const FOLLOW_GRACE: Duration = Duration::from_millis(30);
+
 /// So many groundless holds within [`FLAPS_WINDOW`] are an odd connection's, not the node's:
 /// until the window is over, signals make nobody wait before a probe had its time.
 const FLAPS_MAX: u32 = 5;
@@ -125,6 +129,11 @@ impl Brain {
 
     /// Whether `replica` holds data that the restarted `primary` lacks.
     fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
+        // Servers say 0 or 1 once a full copy has begun: the data is still there, its place in
+        // the history is forgotten. Then keys are all there is to go by.
+        if replica.offset <= 1 {
+            return primary.lasting_keys() < replica.lasting_keys();
+        }
         match self.lineage.kinship(replica, primary) {
             Kinship::Same => replica.offset > primary.offset,
             // The primary continues from a snapshot of the history that the replica has.
@@ -214,9 +223,10 @@ impl Brain {
         let fresh = self.fresh_from(now);
         let claims =
             self.nodes().filter(|(node, _)| *node != serving.node).filter_map(|(node, member)| {
-                let report = member.report_since(fresh)?;
+                let report = member.report_since(fresh.max(member.answered_at))?;
                 let is_promoted = report.is_primary() && member.replica_run == Some(report.run_id);
-                is_promoted.then_some((node, report))
+                // Our own order to demote it may still be on its way to it.
+                (is_promoted && member.pending.is_none()).then_some((node, report))
             });
         let promoted =
             claims.filter(|(_, report)| self.outranks(report, &serving.anchor)).max_by_key(
@@ -256,12 +266,24 @@ impl Brain {
 
     /// Changes over to a node that is a primary already.
     pub(super) fn follow(&mut self, now: Time, heir: NodeId) {
-        self.held_from.get_or_insert(now);
         if self.is_severed() {
-            self.adopt(now, heir, true);
-        } else {
-            self.sever(Goal::Follow(heir));
+            return self.adopt(now, heir, true);
         }
+        // A primary that was demoted behind our back lives, and answers what was sent to it: with a
+        // proof that it ran nothing. Severed at once, those writes would be uncertain.
+        if let (Gate::Open(_), Some(old)) = (self.route.gate, &self.serving)
+            && self.member(old.node).is_some_and(|it| it.health().is_up())
+        {
+            let (old, name) = (old.node, self.name(heir).to_owned());
+            self.hold(now, old, format!("{name} was promoted by somebody else"));
+            self.follow_at = Some(now + FOLLOW_GRACE);
+            return;
+        }
+        self.held_from.get_or_insert(now);
+        if self.follow_at.take_if(|it| *it <= now).is_none() && self.follow_at.is_some() {
+            return;
+        }
+        self.sever(Goal::Follow(heir));
     }
 
     /// The epoch in which `node` may serve: the one in force, unless it is another one's.

@@ -2,7 +2,7 @@
 //! what becomes of those that are too large to be kept.
 
 use super::log::{Entry, Streamed};
-use super::machine::{End, Session, Stream};
+use super::machine::{End, Link, Session, Stream};
 use super::plan::{self, Plan};
 use super::recover::Item;
 use super::share::SHARED_IN_FLIGHT_MAX;
@@ -53,6 +53,9 @@ impl Session {
                         return taken;
                     }
                 }
+                Scan::Error(error) if error.is_for_strangers() && self.asks_who_it_is(now) => {
+                    return taken;
+                }
                 Scan::Error(error) => {
                     self.push_local(now, Expect::Fatal(error.reply().into()));
                     self.answer_front();
@@ -85,6 +88,10 @@ impl Session {
                     self.push_local(at, Expect::Local(reply));
                     self.answer_front();
                 }
+                Some(Item::Fatal { at, reply }) => {
+                    self.push_local(at, Expect::Fatal(reply));
+                    self.answer_front();
+                }
                 Some(Item::Raw { at, request }) => {
                     if !self.admit_frame(world, now, &request, at, true) {
                         self.replay.push_front(Item::Raw { at, request });
@@ -100,6 +107,7 @@ impl Session {
     /// be behind it.
     fn may_admit(&self, world: &World) -> bool {
         if self.end.is_some()
+            || matches!(self.link, Link::Doubting(_))
             || self.log.bytes() >= world.limits.in_flight_bytes_max
             || self.log.count() >= world.limits.in_flight_max
         {
@@ -130,6 +138,7 @@ impl Session {
                 | Expect::ScriptLoad(_)
                 | Expect::ScriptFlush
                 | Expect::Identity(_)
+                | Expect::Acquaintance
                 | Expect::Hello(_) => true,
             },
         }
@@ -169,7 +178,8 @@ impl Session {
         };
         let request = instead.as_deref().unwrap_or(frame);
         let len = if matches!(expect, Expect::Quit) { 0 } else { request.len() };
-        let original = instead.is_some().then(|| frame.into());
+        // `QUIT` has no bytes in the log, but may have to be admitted again.
+        let original = (instead.is_some() || len == 0).then(|| frame.into());
         let effect = class.effect;
         let entry = Entry { len, at, effect, expect, original, streamed: None };
         self.log.push(entry, request.get(..len).unwrap_or_default());
@@ -215,6 +225,31 @@ impl Session {
 
     fn push_local(&mut self, at: Time, expect: Expect) {
         self.log.push(Entry::without_request(at, expect), &[]);
+    }
+
+    /// A request is larger than the servers take from a stranger. Whether the client is one, only
+    /// the node can say: by its answers to what is in flight, or else to a question of our own.
+    /// False if it has said so.
+    fn asks_who_it_is(&mut self, now: Time) -> bool {
+        self.requests = request::Scanner::new(request::Limits::UNAUTHENTICATED);
+        if !self.log.is_empty() {
+            return true;
+        }
+        if self.is_stranger {
+            return false;
+        }
+        let question = b"*1\r\n$4\r\nPING\r\n";
+        let mut entry = Entry::without_request(now, Expect::Acquaintance);
+        entry.len = question.len();
+        self.log.push(entry, question);
+        true
+    }
+
+    /// The node knows who this is: the limits for strangers do not hold any more.
+    pub(super) fn is_known_now(&mut self, world: &World) {
+        self.is_proven = true;
+        self.is_stranger = false;
+        self.requests.set_limits(world.limits.request);
     }
 
     /// Whether the unfinished request of which `seen` bytes are there must not be collected.

@@ -41,6 +41,7 @@ impl Session {
     fn is_drained(&self) -> bool {
         match self.link {
             Link::Down | Link::Restoring(_) => true,
+            Link::Doubting(_) => false,
             Link::Up | Link::Draining(_) => self.passing.is_none() && !self.log.is_owed(),
         }
     }

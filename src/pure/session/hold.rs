@@ -60,8 +60,13 @@ impl Session {
         let mut items = Vec::new();
         while let Some((entry, request)) = self.log.pop_unsent() {
             let Entry { at, expect, original, streamed, .. } = entry;
+            if matches!(expect, Expect::Acquaintance) {
+                continue;
+            }
             items.push(if let Expect::Local(reply) = expect {
                 Item::Local { at, reply }
+            } else if let Expect::Fatal(reply) = expect {
+                Item::Fatal { at, reply }
             } else if let Some(streamed) = streamed {
                 if !streamed.complete {
                     self.stream = Some(Stream::Discard);
@@ -79,6 +84,10 @@ impl Session {
             let at = item.at();
             let reply: Box<[u8]> = match item {
                 Item::Local { reply, .. } => reply,
+                Item::Fatal { reply, .. } => {
+                    self.replay.push_back(Item::Fatal { at, reply });
+                    continue;
+                }
                 Item::Stream { entry, .. } => {
                     if entry.streamed.is_some_and(|it| !it.complete) {
                         self.stream = Some(Stream::Discard);

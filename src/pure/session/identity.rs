@@ -31,20 +31,72 @@ pub(super) struct Identity {
 
 /// Where the sessions of a worker stand at the nodes: by the id that clients know.
 #[derive(Debug, Default)]
-pub(super) struct Directory(BTreeMap<u64, (Epoch, u64)>);
+pub(super) struct Directory {
+    sessions: BTreeMap<u64, (Epoch, u64)>,
+    /// How many sessions redirect their tracking to this one.
+    redirects: BTreeMap<u64, usize>,
+    /// Numbers that Segue itself has given out.
+    own: u64,
+}
 
 impl Directory {
     /// What the node calls the session that clients know as `id`; `None` if that session has not
     /// told yet since it moved. A number that nobody learnt here is the node's own.
     pub(super) fn at_node(&self, id: u64, epoch: Epoch) -> Option<u64> {
-        match self.0.get(&id) {
+        match self.sessions.get(&id) {
             None => Some(id),
             Some(&(told, at_node)) => (told == epoch).then_some(at_node),
         }
     }
 }
 
+impl Directory {
+    /// What the node calls the session that clients know as `id`, if that has told.
+    pub(super) fn told(&self, id: u64, epoch: Epoch) -> Option<u64> {
+        let &(told, at_node) = self.sessions.get(&id)?;
+        (told == epoch).then_some(at_node)
+    }
+
+    /// Whether the session that clients know as `id` is there, but has not told yet.
+    pub(super) fn is_moving(&self, id: u64, epoch: Epoch) -> bool {
+        self.sessions.get(&id).is_some_and(|it| it.0 != epoch)
+    }
+
+    /// A session redirects its tracking to `to`, and no longer to `from`.
+    pub(super) fn redirect(&mut self, from: Option<u64>, to: Option<u64>) {
+        if let Some(count) = from.and_then(|it| self.redirects.get_mut(&it)) {
+            *count = count.saturating_sub(1);
+        }
+        self.redirects.retain(|_, count| *count > 0);
+        if let Some(to) = to {
+            *self.redirects.entry(to).or_default() += 1;
+        }
+    }
+
+    /// The number by which clients will know a session that its node calls `at_node`: that one,
+    /// unless another session is known by it since before it moved.
+    fn name(&mut self, at_node: u64) -> u64 {
+        let mut id = at_node;
+        while self.sessions.contains_key(&id) {
+            self.own += 1;
+            id = OWN_IDS + self.own;
+        }
+        id
+    }
+}
+
+/// Numbers above this were never given out by a server.
+const OWN_IDS: u64 = 1 << 40;
+
+/// A number that no connection has.
+const NOBODY: u64 = i64::MAX as u64;
+
 impl Identity {
+    /// Whether another session redirects its tracking to this one.
+    pub(super) fn is_target(&self, world: &World) -> bool {
+        self.known_as.is_some_and(|it| world.directory.redirects.contains_key(&it))
+    }
+
     /// Whether the client knows a number, so that the next node must be asked for its own.
     pub(super) const fn is_known(&self) -> bool {
         self.known_as.is_some()
@@ -52,9 +104,13 @@ impl Identity {
 
     /// The node told its number for this session. Returns what the client is to see.
     pub(super) fn told(&mut self, world: &mut World, epoch: Epoch, at_node: u64) -> u64 {
-        let known_as = *self.known_as.get_or_insert(at_node);
+        let known_as = match self.known_as {
+            Some(it) => it,
+            None => world.directory.name(at_node),
+        };
+        self.known_as = Some(known_as);
         self.at_node = Some(at_node);
-        world.directory.0.insert(known_as, (epoch, at_node));
+        world.directory.sessions.insert(known_as, (epoch, at_node));
         known_as
     }
 
@@ -66,7 +122,7 @@ impl Identity {
     /// The session is over.
     pub(super) fn forget(&mut self, world: &mut World) {
         if let Some(id) = self.known_as.take() {
-            world.directory.0.remove(&id);
+            world.directory.sessions.remove(&id);
         }
     }
 }
@@ -129,8 +185,8 @@ pub(super) fn hello(
     None
 }
 
-/// `CLIENT KILL … ID n` or `CLIENT UNBLOCK n …` with the node's number; `None` if it can go as it
-/// is.
+/// `CLIENT KILL … ID n`, `CLIENT UNBLOCK n …` or `CLIENT TRACKING … REDIRECT n` with the node's
+/// number; `None` if it can go as it is.
 pub(super) fn translate(world: &World, args: &Args<'_>) -> Option<Vec<u8>> {
     let epoch = world.route.epoch;
     let unblock = args.get(1)?.eq_ignore_ascii_case(b"UNBLOCK");
@@ -138,14 +194,18 @@ pub(super) fn translate(world: &World, args: &Args<'_>) -> Option<Vec<u8>> {
     let mut previous: &[u8] = b"";
     let mut translated = Vec::new();
     for (index, arg) in args.iter().enumerate() {
-        let names_id = if unblock { index == 2 } else { previous.eq_ignore_ascii_case(b"ID") };
+        let names_id = if unblock {
+            index == 2
+        } else {
+            previous.eq_ignore_ascii_case(b"ID") || previous.eq_ignore_ascii_case(b"REDIRECT")
+        };
         previous = arg;
         let id =
             if names_id { str::from_utf8(arg).ok().and_then(|it| it.parse().ok()) } else { None };
         match id.map(|id: u64| (id, world.directory.at_node(id, epoch))) {
-            Some((id, Some(at_node))) if at_node != id => {
+            Some((id, at_node)) if at_node != Some(id) => {
                 changed = true;
-                translated.push(at_node.to_string().into_bytes());
+                translated.push(at_node.unwrap_or(NOBODY).to_string().into_bytes());
             }
             _ => translated.push(arg.to_vec()),
         }

@@ -203,11 +203,7 @@ impl Log {
     /// Whether anything was sent and is unanswered.
     pub(super) fn has_sent(&self) -> bool {
         // A streamed request may have left no byte behind.
-        self.sent > 0
-            || self
-                .entries
-                .front()
-                .is_some_and(|it| it.len == 0 && !matches!(it.expect, Expect::Local(_)))
+        self.sent > 0 || self.entries.front().is_some_and(|it| it.len == 0 && it.streamed.is_some())
     }
 
     /// Whether the node has all of the first request, or of a large one some, and owes an answer

@@ -1,5 +1,6 @@
 //! The session itself: its parts, and the events that its shell tells it.
 
+use super::doubt::Doubt;
 use super::identity::Identity;
 use super::log::Log;
 use super::recover::{Item, Recovery};
@@ -36,6 +37,8 @@ pub(super) enum Link {
     /// The node is being told who this is; nothing else is sent before it has agreed.
     Restoring(Box<Restoring>),
     Up,
+    /// The node is asked whether it is a primary, because a script's error says otherwise.
+    Doubting(Box<Doubt>),
     /// The node has proved not to be primary; what was sent is still answered, nothing is sent.
     Draining(Box<Recovery>),
 }
@@ -71,12 +74,21 @@ pub(super) struct Retry {
 /// for what it cannot see.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// How often, and how many times, to look whether the target of a redirection has arrived.
+const TARGET_POLL: Duration = Duration::from_millis(5);
+const TARGET_POLLS_MAX: u32 = 200;
+
 /// One client's conversation.
 #[derive(Debug)]
 pub struct Session {
     /// What the client sent and was not admitted.
     pub(super) inbox: BytesMut,
     pub(super) requests: request::Scanner,
+    /// The node has taken a command of this session that it takes from nobody unknown. Until
+    /// then the servers' limits for strangers hold.
+    pub(super) is_proven: bool,
+    /// The node has said that it does not know the client.
+    pub(super) is_stranger: bool,
     pub(super) stream: Option<Stream>,
     /// What was taken back and is to be admitted again, before the inbox.
     pub(super) replay: VecDeque<Item>,
@@ -111,6 +123,14 @@ pub struct Session {
     /// What this session has of the worker's requests in flight.
     in_flight: usize,
     pub(super) draining: super::drain::Draining,
+    /// Whom the directory has as the target of this session's tracking.
+    redirects_to: Option<u64>,
+    /// How often it was asked where that target stands now.
+    target_polls: u32,
+    /// The last node did not take this session's login.
+    pub(super) login_refused: bool,
+    /// What is being dealt with now was doubted, and that is settled.
+    pub(super) is_settled: bool,
 }
 
 impl Session {
@@ -118,7 +138,9 @@ impl Session {
     pub fn new(world: &World) -> Self {
         Self {
             inbox: BytesMut::new(),
-            requests: request::Scanner::new(world.limits.request),
+            requests: request::Scanner::new(request::Limits::UNAUTHENTICATED),
+            is_proven: false,
+            is_stranger: false,
             stream: None,
             replay: VecDeque::new(),
             log: Log::default(),
@@ -144,6 +166,10 @@ impl Session {
             held: Held::default(),
             in_flight: 0,
             draining: super::drain::Draining::default(),
+            redirects_to: None,
+            target_polls: 0,
+            login_refused: false,
+            is_settled: false,
         }
     }
 
@@ -178,6 +204,8 @@ impl Session {
     /// of another epoch and must go.
     pub fn on_route(&mut self, world: &mut World, now: Time) {
         if world.route.epoch != self.epoch {
+            // The control plane has seen that the node is not a primary any more.
+            self.settle_doubt(world, now, true);
             if self.outwaits(world) {
                 self.outwait(now);
             } else {
@@ -194,7 +222,8 @@ impl Session {
         matches!(self.link, Link::Down)
             && self.end.is_none()
             && world.route.primary().is_some()
-            && (self.has_work() || self.state.is_listening())
+            && (self.has_work() || self.is_listening(world))
+            && !self.waits_for_target(world)
             && self.retry.is_none_or(|it| it.version < world.route.version || it.at <= now)
     }
 
@@ -259,6 +288,10 @@ impl Session {
             Link::Restoring(_) if world.route.gate == Gate::Draining => &[],
             Link::Restoring(restoring) => restoring.unsent(),
             Link::Up => self.log.unsent(),
+            Link::Doubting(doubt) => match self.log.unsent() {
+                [] => doubt.unsent(),
+                rest => rest,
+            },
         }
     }
 
@@ -266,6 +299,12 @@ impl Session {
     pub fn sent(&mut self, world: &mut World, now: Time, n: usize) {
         if let Link::Restoring(restoring) = &mut self.link {
             restoring.sent(n);
+            return;
+        }
+        if let Link::Doubting(doubt) = &mut self.link
+            && self.log.unsent().is_empty()
+        {
+            doubt.sent(n);
             return;
         }
         self.log.mark_sent(n);
@@ -285,6 +324,9 @@ impl Session {
         self.out.advance(n);
         if self.out.is_empty() && self.out.capacity() > KEPT_BYTES_MAX {
             self.out = BytesMut::new();
+        }
+        if self.eof && !self.is_busy() {
+            self.end.get_or_insert(End::Client);
         }
     }
 
@@ -318,6 +360,38 @@ impl Session {
         self.in_flight = 0;
         self.identity.forget(world);
         self.uncount_drained(world);
+        world.directory.redirect(self.redirects_to.take(), None);
+    }
+
+    /// Whether the connection is needed although the client asks for nothing.
+    fn is_listening(&self, world: &World) -> bool {
+        self.state.is_listening() || self.identity.is_target(world)
+    }
+
+    /// Whether another session, to which this one redirects its tracking, is still on its way to
+    /// the node. Not for ever: it may never get there.
+    fn waits_for_target(&self, world: &World) -> bool {
+        self.target_polls < TARGET_POLLS_MAX
+            && self.redirects_to.is_some_and(|it| world.directory.is_moving(it, world.route.epoch))
+    }
+
+    /// Keeps the directory's view of this session's tracking.
+    fn note_redirect(&mut self, world: &mut World, now: Time) {
+        let target = self.state.rare().and_then(|it| it.tracking.as_ref()?.redirect);
+        if target != self.redirects_to {
+            world.directory.redirect(self.redirects_to, target);
+            self.redirects_to = target;
+        }
+        if matches!(self.link, Link::Up) {
+            self.target_polls = 0;
+        } else if target.is_some()
+            && self.retry.is_none()
+            && world.route.primary().is_some()
+            && self.waits_for_target(world)
+        {
+            self.target_polls += 1;
+            self.retry = Some(Retry { version: world.route.version, at: now + TARGET_POLL });
+        }
     }
 
     /// When to call [`on_deadline`](Self::on_deadline), if at all.
@@ -325,7 +399,7 @@ impl Session {
         let retry = self.retry.filter(|_| {
             matches!(self.link, Link::Down)
                 && world.route.primary().is_some()
-                && (self.has_work() || self.state.is_listening())
+                && (self.has_work() || self.is_listening(world))
         });
         let outwaited = self.outwaited_at();
         [retry.map(|it| it.at), self.hold_deadline(world), self.blocked_deadline(), outwaited]
@@ -406,6 +480,7 @@ impl Session {
         if self.eof && (!self.is_busy() || !self.can_finish(world)) {
             self.end.get_or_insert(End::Client);
         }
+        self.note_redirect(world, now);
         let kept = self.kept();
         world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
         self.charged = kept;

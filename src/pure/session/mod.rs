@@ -26,6 +26,7 @@
 
 mod admit;
 mod blocking;
+mod doubt;
 mod drain;
 mod hold;
 mod identity;
@@ -52,7 +53,7 @@ pub use machine::{End, Session};
 pub use proof::Proof;
 pub use share::{Key, Wish};
 pub use tally::Tally;
-pub use world::{Budget, Drain, Held, Limits, Policy, UncertainWrites, World};
+pub use world::{Budget, Drain, Held, Limits, NoReplicas, Policy, UncertainWrites, World};
 
 use blocking::Blocking;
 use state::Change;
@@ -73,6 +74,8 @@ enum Expect {
     Exec,
     /// `DISCARD`, sent in place of an `EXEC` whose watch was lost: the answer is null.
     ExecAsNull,
+    /// Our own question whether the node knows the client; the client does not see the answer.
+    Acquaintance,
     /// `QUIT`: answered here, then the end.
     Quit,
     /// A protocol error: this is the last word.

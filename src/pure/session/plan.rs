@@ -126,8 +126,29 @@ pub(super) fn special(
             Plan { expect: Expect::Forward, instead: identity::translate(world, &args) }
         }
         Special::ClientReply => reply_mode(&args),
+        Special::ClientTracking => Plan {
+            instead: identity::translate(world, &args),
+            ..tracking(&args).map_or_else(Plan::forward, Plan::change)
+        },
         _ => state(special, &args),
     }
+}
+
+/// What is sent for `frame`, which was queued at another node, when its transaction is reopened;
+/// `None` if it can go as it is.
+pub(super) fn requeued(world: &mut World, frame: &[u8]) -> Option<Vec<u8>> {
+    let args = request::args(frame);
+    let plan = match classify(&world.table, frame).special {
+        Special::Scan => cursor(world, frame, 1),
+        Special::Hscan | Special::Sscan | Special::Zscan => cursor(world, frame, 2),
+        Special::EvalSha => evalsha(world, &args),
+        Special::ClientKill | Special::ClientUnblock | Special::ClientTracking => {
+            return identity::translate(world, &args);
+        }
+        Special::ClientReply => reply_mode(&args),
+        _ => return None,
+    };
+    plan.instead
 }
 
 /// Commands that only change the state of their connection.
@@ -151,7 +172,6 @@ fn state(special: Special, args: &Args<'_>) -> Plan {
         Special::ClientCaching => {
             arg(2).and_then(|it| Some(Change::Caching(one_of(it, &[b"YES", b"NO"])? == 0)))
         }
-        Special::ClientTracking => tracking(args),
         _ => None,
     };
     change.map_or_else(Plan::forward, Plan::change)

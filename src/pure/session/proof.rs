@@ -17,12 +17,21 @@ pub enum Proof {
     Redirect,
     /// `-UNBLOCKED`: it became a replica while the command waited.
     Unblocked,
+    /// `-NOREPLICAS`: it is a primary, but too few replicas follow it. A proof only if the operator
+    /// wants such writes to be held ([`NoReplicas::Hold`](super::NoReplicas::Hold)).
+    NoReplicas,
 }
 
 impl Proof {
     /// All of them, in the order of [`Proof::index`].
-    pub const ALL: [Self; 5] =
-        [Self::Readonly, Self::MasterDown, Self::Loading, Self::Redirect, Self::Unblocked];
+    pub const ALL: [Self; 6] = [
+        Self::Readonly,
+        Self::MasterDown,
+        Self::Loading,
+        Self::Redirect,
+        Self::Unblocked,
+        Self::NoReplicas,
+    ];
 
     /// Position in [`Proof::ALL`], for counting.
     pub const fn index(self) -> usize {
@@ -40,18 +49,31 @@ impl Proof {
             | b"-LOADING Valkey is loading the dataset in memory" => Some(Self::Loading),
             b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> \
 replica?)" => Some(Self::Unblocked),
+            b"-NOREPLICAS Not enough good replicas to write." => Some(Self::NoReplicas),
             _ if line.starts_with(b"-REDIRECT ") => Some(Self::Redirect),
             _ => Self::of_aborted(line),
         }
     }
 
+    /// Whether `line`, the error of a script, is what a script meets on a node that is not a
+    /// primary: the server's text, as it is or with the place in the script behind it.
+    pub fn is_said_by_scripts(line: &[u8]) -> bool {
+        let text = line.windows(9).position(|it| it == b" script: ");
+        let line = text.and_then(|it| line.get(..it)).unwrap_or(line);
+        matches!(Self::of(line), Some(Self::Readonly | Self::MasterDown | Self::Redirect))
+    }
+
     /// `EXEC` on a node that was demoted between queueing and running.
     fn of_aborted(line: &[u8]) -> Option<Self> {
         let cause = line.strip_prefix(b"-EXECABORT Transaction discarded because of: ")?;
-        [&b"READONLY "[..], b"MASTERDOWN ", b"LOADING ", b"REDIRECT "]
-            .iter()
-            .zip(Self::ALL)
-            .find_map(|(prefix, proof)| cause.starts_with(prefix).then_some(proof))
+        let causes: [(&[u8], Self); 5] = [
+            (b"READONLY ", Self::Readonly),
+            (b"MASTERDOWN ", Self::MasterDown),
+            (b"LOADING ", Self::Loading),
+            (b"REDIRECT ", Self::Redirect),
+            (b"NOREPLICAS ", Self::NoReplicas),
+        ];
+        causes.into_iter().find_map(|(prefix, it)| cause.starts_with(prefix).then_some(it))
     }
 }
 

@@ -17,7 +17,7 @@ use super::machine::{Link, Session};
 use super::plan;
 use super::{Expect, UncertainWrites, World, texts};
 use crate::pure::command::{Effect, Special, Table};
-use crate::pure::resp::{request, write};
+use crate::pure::resp::{reply, request, write};
 use crate::pure::time::Time;
 use std::collections::VecDeque;
 
@@ -28,6 +28,8 @@ pub(super) enum Item {
     Raw { at: Time, request: Box<[u8]> },
     /// An answer that waits for its turn.
     Local { at: Time, reply: Box<[u8]> },
+    /// The last word to a client that broke the protocol.
+    Fatal { at: Time, reply: Box<[u8]> },
     /// The beginning of a large request of which nothing was lost.
     Stream { entry: Box<Entry>, request: Box<[u8]> },
 }
@@ -37,14 +39,14 @@ impl Item {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Raw { request, .. } | Self::Stream { request, .. } => request.len(),
-            Self::Local { reply, .. } => reply.len(),
+            Self::Local { reply, .. } | Self::Fatal { reply, .. } => reply.len(),
         }
     }
 
     /// When its request was first seen.
     pub(super) fn at(&self) -> Time {
         match self {
-            Self::Raw { at, .. } | Self::Local { at, .. } => *at,
+            Self::Raw { at, .. } | Self::Local { at, .. } | Self::Fatal { at, .. } => *at,
             Self::Stream { entry, .. } => entry.at,
         }
     }
@@ -60,11 +62,13 @@ pub(super) struct Recovery {
     multi_at: Option<usize>,
     /// The transaction that was open at the start has ended in a way nobody knows, or ran.
     ended: bool,
+    /// All that was queued in the open transaction is harmless to run twice.
+    harmless: bool,
 }
 
 impl Recovery {
     pub(super) fn new(in_multi: bool) -> Self {
-        Self { items: VecDeque::new(), in_multi, multi_at: None, ended: false }
+        Self { items: VecDeque::new(), in_multi, multi_at: None, ended: false, harmless: false }
     }
 
     /// Whether the transaction that was open before the first item is over.
@@ -75,6 +79,9 @@ impl Recovery {
     /// A request that can be admitted again.
     pub(super) fn again(&mut self, table: &Table, taken: Taken) {
         let Taken { entry, bytes, .. } = taken;
+        if matches!(entry.expect, Expect::Acquaintance) {
+            return;
+        }
         if entry.streamed.is_some() {
             self.items.push_back(Item::Stream { entry: Box::new(entry), request: bytes });
             return;
@@ -86,11 +93,29 @@ impl Recovery {
         let special = plan::classify(table, &request).special;
         if special == Special::Multi && !self.in_multi {
             self.in_multi = true;
+            self.harmless = true;
             self.multi_at = Some(self.items.len());
         } else if matches!(special, Special::Exec | Special::Discard | Special::Reset) {
             self.in_multi = false;
         }
+        self.harmless &= entry.effect != Effect::Write || special == Special::Exec;
         self.items.push_back(Item::Raw { at: entry.at, request });
+    }
+
+    /// `EXEC` was answered with `frame` by a node that has proved not to be a primary. What only
+    /// read is run again, in its place behind what was refused before it.
+    pub(super) fn drain_exec(&mut self, table: &Table, taken: Taken, frame: &[u8]) {
+        let ran = reply::error_text(frame).is_none();
+        if ran && !(self.in_multi && self.harmless && !reply::is_null(frame)) {
+            self.answer_exec(taken.entry.at, frame);
+        } else {
+            self.again(table, taken);
+        }
+    }
+
+    /// Whether what comes next was only queued: it cannot have run.
+    pub(super) const fn is_in_multi(&self) -> bool {
+        self.in_multi
     }
 
     /// A request that has its answer.
@@ -117,6 +142,9 @@ impl Recovery {
         let (at, effect, whole) = (taken.entry.at, taken.entry.effect, taken.whole);
         if let Expect::Local(reply) = taken.entry.expect {
             return self.answer(at, reply);
+        }
+        if let Expect::Fatal(reply) = taken.entry.expect {
+            return self.items.push_back(Item::Fatal { at, reply });
         }
         if let Some(streamed) = taken.entry.streamed
             && streamed.gone
@@ -164,6 +192,7 @@ impl Session {
     /// The link is gone: decides about everything that was on it and takes back the rest.
     pub(super) fn lose_link(&mut self, world: &mut World) {
         let link = std::mem::replace(&mut self.link, Link::Down);
+        let was_in_use = !matches!(link, Link::Down | Link::Restoring(_));
         self.drop_link = false;
         // What is admitted again says so again.
         self.sharing.on_shared = false;
@@ -175,7 +204,7 @@ impl Session {
         }
         let mut recovery = match link {
             Link::Draining(recovery) => *recovery,
-            Link::Down | Link::Up | Link::Restoring(_) => {
+            Link::Down | Link::Up | Link::Restoring(_) | Link::Doubting(_) => {
                 Recovery::new(self.state.is_in_transaction())
             }
         };
@@ -192,7 +221,9 @@ impl Session {
         self.log.unsend();
         self.take_back(recovery);
         self.state.break_watch();
-        self.note_gap(world);
+        if was_in_use {
+            self.note_gap(world);
+        }
         self.catch_up(world);
     }
 

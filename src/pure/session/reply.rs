@@ -6,8 +6,8 @@ use super::machine::{End, Link, Passing, Session};
 use super::recover::Recovery;
 use super::state::{Change, ReplyMode};
 use super::subscription::Kind;
-use super::transaction::Queued;
-use super::{Expect, Proof, World, identity, scan, texts};
+use super::transaction::{Queued, Shows, Transaction};
+use super::{Expect, NoReplicas, Proof, World, identity, scan, script, texts};
 use crate::pure::command::Effect;
 use crate::pure::resp::reply::{self, Scan};
 use crate::pure::resp::write::Proto;
@@ -141,7 +141,13 @@ impl Session {
         {
             self.out.extend_from_slice(frame);
             self.log.pop();
+            if !self.is_proven {
+                self.is_known_now(world);
+            }
             return self.answer_front();
+        }
+        if matches!(self.link, Link::Doubting(_)) {
+            return self.on_doubt_frame(world, now, frame);
         }
         if self.on_unasked(frame) {
             return;
@@ -149,7 +155,7 @@ impl Session {
         match &mut self.link {
             Link::Restoring(_) => return self.on_restore_frame(world, now, frame),
             Link::Draining(_) => return self.on_draining_frame(world, frame),
-            Link::Down | Link::Up => {}
+            Link::Down | Link::Up | Link::Doubting(_) => {}
         }
         if !self.log.is_front_sent() && !self.may_answer_early() {
             // An answer to nothing: `max number of clients reached`, or a server on its way out.
@@ -157,11 +163,15 @@ impl Session {
             self.retry_later(world, now);
             return;
         }
-        if let Some(proof) = self.proof_in(frame) {
+        if let Some(proof) = self.proof_in(world, now, frame) {
             self.note_proof(world, now, proof);
             let recovery = Recovery::new(self.state.is_in_transaction());
             self.link = Link::Draining(Box::new(recovery));
             return self.on_draining_frame(world, frame);
+        }
+        let is_script = self.log.front().is_some_and(|it| matches!(it.expect, Expect::Script(_)));
+        if is_script && !self.state.is_in_transaction() && self.is_doubtful(frame) {
+            return self.begin_doubt(frame);
         }
         self.answer(world, frame);
         self.answer_front();
@@ -173,11 +183,19 @@ impl Session {
     }
 
     /// Whether `frame` proves that the first request did not run.
-    fn proof_in(&self, frame: &[u8]) -> Option<Proof> {
+    fn proof_in(&self, world: &World, now: Time, frame: &[u8]) -> Option<Proof> {
         let line = frame.strip_prefix(b"-").and(frame.strip_suffix(b"\r\n"))?;
-        // A script can raise any error by itself.
-        let is_script = matches!(self.log.front()?.expect, Expect::Script(_));
-        if is_script { None } else { Proof::of(line) }
+        let first = self.log.front()?;
+        // A script can raise any error by itself; but not when it is only queued.
+        if matches!(first.expect, Expect::Script(_)) && !self.state.is_in_transaction() {
+            return None;
+        }
+        Proof::of(line).filter(|&it| {
+            // The primary itself, and for good: then the client is told after a while.
+            it != Proof::NoReplicas
+                || (world.policy.noreplicas == NoReplicas::Hold
+                    && now < first.at + world.policy.hold_timeout)
+        })
     }
 
     pub(super) fn note_proof(&mut self, world: &mut World, now: Time, proof: Proof) {
@@ -186,7 +204,7 @@ impl Session {
         }
         // What an outwaited node says of itself is no news.
         if self.is_current(world) {
-            self.proof_seen = true;
+            self.proof_seen |= proof != Proof::NoReplicas;
             self.retry_later(world, now);
         }
     }
@@ -216,12 +234,17 @@ impl Session {
         let Taken { entry: Entry { at, effect, .. }, .. } = &taken;
         let (at, effect) = (*at, *effect);
         let is_exec = matches!(taken.entry.expect, Expect::Exec);
+        let is_script = matches!(taken.entry.expect, Expect::Script(_));
+        // On a replica no write of a script is done.
+        let never_ran = proof.is_some()
+            || recovery.is_in_multi()
+            || is_script && Proof::is_said_by_scripts(line);
         if taken.entry.streamed.is_some_and(|it| it.gone) {
             world.tally.refused_streamed += 1;
             recovery.answer(at, texts::STREAM_CUT);
-        } else if is_exec && proof.is_none() && frame.first() == Some(&b'*') {
-            recovery.answer_exec(at, frame);
-        } else if proof.is_none() && effect == Effect::Write && frame != texts::QUEUED {
+        } else if is_exec {
+            recovery.drain_exec(&table, taken, frame);
+        } else if !never_ran && effect == Effect::Write && frame != texts::QUEUED {
             // Done, or refused for a reason of its own; never again.
             recovery.answer(at, frame);
         } else {
@@ -296,8 +319,10 @@ impl Session {
             });
             return self.confirm(kind, left, frame);
         }
+        self.note_acquaintance(world, frame, is_error);
         let Some(entry) = self.log.pop() else { return };
         match entry.expect {
+            Expect::Acquaintance => {}
             Expect::Change(change) => self.answer_change(*change, frame, is_error),
             Expect::Replace(reply) => self.emit(&reply),
             Expect::Exec => self.answer_exec(world, frame),
@@ -362,6 +387,15 @@ impl Session {
         self.emit(reply);
     }
 
+    /// Learns from a reply whether the node knows the client.
+    fn note_acquaintance(&mut self, world: &World, frame: &[u8], is_error: bool) {
+        if frame.starts_with(b"-NOAUTH ") {
+            self.is_stranger = true;
+        } else if !is_error && !self.is_proven {
+            self.is_known_now(world);
+        }
+    }
+
     fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
         if is_error {
             return self.emit(frame);
@@ -386,17 +420,18 @@ impl Session {
             return false;
         }
         if frame == texts::QUEUED {
-            let request: Box<[u8]> = self.log.front_bytes().into();
-            let Some(entry) = self.log.pop() else { return false };
+            let sent: Box<[u8]> = self.log.front_bytes().into();
+            let Some(mut entry) = self.log.pop() else { return false };
+            let request = entry.original.take().unwrap_or(sent);
             let gone = entry.streamed.is_some();
-            let cursor = matches!(entry.expect, Expect::Cursor);
+            let shows = Shows::of(&entry.expect);
             let change = if let Expect::Change(change) | Expect::Hello(change) = entry.expect {
                 Some(*change)
             } else {
                 None
             };
             if let Some(transaction) = &mut self.state.rare_mut().transaction {
-                transaction.queued(Queued { request, change, cursor }, gone);
+                transaction.queued(Queued { request, change, shows }, gone);
             }
             self.emit(frame);
             return true;
@@ -427,14 +462,9 @@ impl Session {
         if error.is_some() || reply::is_null(frame) {
             return self.emit(frame);
         }
-        let first = world.first_epoch.unwrap_or(self.epoch);
-        let tagged = transaction
-            .queue()
-            .iter()
-            .any(|it| it.cursor)
-            .then(|| scan::incoming_exec(frame, transaction.queue(), first, self.epoch))
-            .flatten();
-        self.emit(tagged.as_deref().unwrap_or(frame));
+        let looks = transaction.queue().iter().any(|it| it.shows != Shows::AsIs);
+        let shown = looks.then(|| self.shown_exec(world, &transaction, frame)).flatten();
+        self.emit(shown.as_deref().unwrap_or(frame));
         if transaction.queue().iter().any(|it| it.change.is_some()) {
             for (queued, item) in transaction.into_queue().into_iter().zip(reply::items(frame)) {
                 if let Some(change) = queued.change
@@ -446,10 +476,40 @@ impl Session {
         }
     }
 
+    /// The reply of an `EXEC` as the client is to see it, element by element.
+    fn shown_exec(
+        &mut self,
+        world: &mut World,
+        run: &Transaction,
+        frame: &[u8],
+    ) -> Option<Vec<u8>> {
+        let header = frame.iter().position(|&it| it == b'\n')? + 1;
+        let mut out = frame.get(..header)?.to_vec();
+        let (first, epoch) = (world.first_epoch.unwrap_or(self.epoch), self.epoch);
+        for (item, queued) in reply::items(frame).zip(run.queue()) {
+            let shown = match queued.shows {
+                Shows::AsIs => None,
+                Shows::Cursor => scan::incoming(item, first, epoch),
+                Shows::Identity(ask) => {
+                    identity::shown(&mut self.identity, world, epoch, ask, item)
+                }
+                Shows::Hello => identity::hello(&mut self.identity, world, epoch, item),
+                Shows::Script => {
+                    if reply::error_text(item).is_none() {
+                        script::note_queued(world, epoch, &queued.request);
+                    }
+                    None
+                }
+            };
+            out.extend_from_slice(shown.as_deref().unwrap_or(item));
+        }
+        Some(out)
+    }
+
     /// A frame for a `SUBSCRIBE` or its kin, of which `left` are to come.
     fn confirm(&mut self, kind: Kind, left: usize, frame: &[u8]) {
         self.follow_subscription(frame);
-        // Confirmations are pushes: they come even when replies are off.
+        // Confirmations are pushes: they come even when replies are off, or the next is left out.
         self.out.extend_from_slice(frame);
         if left > 1 {
             if let Some(entry) = self.log.front_mut() {
@@ -457,6 +517,9 @@ impl Session {
             }
         } else {
             self.log.pop();
+            if self.state.reply == ReplyMode::SkipNext {
+                self.state.reply = ReplyMode::On;
+            }
         }
     }
 

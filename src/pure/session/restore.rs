@@ -5,9 +5,9 @@
 //! refused.
 
 use super::machine::{Link, Session};
-use super::state::{Login, Rare, ReplyMode, State};
+use super::state::{Login, Rare, State};
 use super::subscription::Kind;
-use super::{Proof, World};
+use super::{Expect, Proof, World, plan};
 use crate::pure::resp::reply;
 use crate::pure::resp::write::{self, Proto};
 use crate::pure::time::Time;
@@ -38,9 +38,9 @@ pub(super) struct Restoring {
 
 impl Restoring {
     /// What has to be told for `session`; `None` if it is like any new connection.
-    pub(super) fn new(session: &Session, world: &World) -> Option<Self> {
+    pub(super) fn new(session: &Session, world: &mut World) -> Option<Self> {
         let mut it = Self::default();
-        it.login(&session.state);
+        it.login(&session.state, session.login_to_try());
         if let Some(rare) = session.state.rare() {
             it.options(rare, world, session);
         }
@@ -49,7 +49,7 @@ impl Restoring {
         }
         if let Some(rare) = session.state.rare() {
             it.listen(rare);
-            it.transaction(rare);
+            it.transaction(rare, world);
         }
         (!it.steps.is_empty()).then_some(it)
     }
@@ -57,7 +57,7 @@ impl Restoring {
     /// The burst for `state` alone, and how many replies it gets.
     pub(super) fn of_state(state: &State) -> (Vec<u8>, usize) {
         let mut it = Self::default();
-        it.login(state);
+        it.login(state, state.login.as_ref());
         (it.bytes.to_vec(), it.steps.len())
     }
 
@@ -75,9 +75,8 @@ impl Restoring {
     }
 
     /// Protocol, user, name, database.
-    fn login(&mut self, state: &State) {
+    fn login(&mut self, state: &State, login: Option<&Login>) {
         let name = state.name.as_deref();
-        let login = state.login.as_ref();
         if state.proto == Proto::Resp3 {
             let mut hello: Vec<&[u8]> = vec![b"HELLO", b"3"];
             if let Some(login) = login {
@@ -126,8 +125,10 @@ impl Restoring {
             self.ask(Step::May, request);
         }
         if let Some(tracking) = &rare.tracking {
-            let redirect =
-                tracking.redirect.and_then(|id| world.directory.at_node(id, session.epoch));
+            let redirect = tracking.redirect.and_then(|id| world.directory.told(id, session.epoch));
+            if tracking.redirect.is_some() && redirect.is_none() {
+                return;
+            }
             let request = tracking.request(redirect);
             let request: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
             self.ask(Step::Must, &request);
@@ -136,14 +137,13 @@ impl Restoring {
 
     fn listen(&mut self, rare: &Rare) {
         for kind in Kind::ALL {
-            let names = rare.subscriptions.of(kind);
-            if names.is_empty() {
-                continue;
+            let names: Vec<&[u8]> = rare.subscriptions.of(kind).iter().map(AsRef::as_ref).collect();
+            for names in names.chunks(NAMES_AT_ONCE) {
+                let request: Vec<&[u8]> =
+                    [kind.command()].into_iter().chain(names.iter().copied()).collect();
+                write::request(&mut self.bytes, &request);
+                self.steps.extend(std::iter::repeat_n(Step::Confirm, names.len()));
             }
-            let request: Vec<&[u8]> =
-                [kind.command()].into_iter().chain(names.iter().map(AsRef::as_ref)).collect();
-            write::request(&mut self.bytes, &request);
-            self.steps.extend(std::iter::repeat_n(Step::Confirm, names.len()));
         }
         if rare.monitor {
             self.ask(Step::Must, &[b"MONITOR"]);
@@ -151,14 +151,15 @@ impl Restoring {
     }
 
     /// Reopens a transaction. One that was aborted needs no queue, only to be aborted again.
-    fn transaction(&mut self, rare: &Rare) {
+    fn transaction(&mut self, rare: &Rare, world: &mut World) {
         if let Some(transaction) = &rare.transaction {
             self.ask(Step::Must, &[b"MULTI"]);
             if transaction.is_aborted() {
                 self.ask(Step::May, &[b"ECHO"]);
             } else {
                 for queued in transaction.queue() {
-                    self.bytes.extend_from_slice(&queued.request);
+                    let request = plan::requeued(world, &queued.request);
+                    self.bytes.extend_from_slice(request.as_deref().unwrap_or(&queued.request));
                     self.steps.push_back(Step::Queued);
                 }
             }
@@ -171,6 +172,17 @@ impl Restoring {
 }
 
 impl Session {
+    /// Who the session is; or, once a node has refused that, who the client says now that it is.
+    fn login_to_try(&self) -> Option<&Login> {
+        let said = match self.log.front().map(|it| &it.expect) {
+            Some(Expect::Change(change) | Expect::Hello(change)) if self.login_refused => {
+                change.login()
+            }
+            _ => None,
+        };
+        said.or(self.state.login.as_ref())
+    }
+
     /// A reply to the burst.
     pub(super) fn on_restore_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
         let Link::Restoring(restoring) = &mut self.link else { return };
@@ -213,28 +225,51 @@ impl Session {
             return;
         }
         world.tally.restore_failures += 1;
+        self.login_refused = true;
         self.refuse_waiting(world, now, frame);
     }
 
     /// The new node knows everything that the old one knew; what it cannot know is told now.
     fn on_restored(&mut self, world: &mut World) {
         world.tally.restored += 1;
+        self.login_refused = false;
         let in_transaction = self.state.is_in_transaction();
         world.tally.transactions_replayed += u64::from(in_transaction);
-        if self.state.is_tracking() && self.state.proto == Proto::Resp3 {
-            // Whatever the client has cached may have changed while nobody told it.
-            world.tally.invalidations += 1;
-            self.out.extend_from_slice(INVALIDATE_ALL_PUSH);
-        }
-        let Some(rare) = self.state.rare() else { return };
-        if rare.subscriptions.of(Kind::Channel).contains(INVALIDATE_CHANNEL) {
-            world.tally.invalidations += 1;
-            self.out.extend_from_slice(match self.state.proto {
-                Proto::Resp2 => INVALIDATE_ALL_MESSAGE,
-                Proto::Resp3 => INVALIDATE_ALL_PUSH,
-            });
-        }
+        self.break_redirect(world);
+        self.invalidate_all(world);
         self.announce_gap(world);
+    }
+
+    /// Whatever a client has cached may have changed while nobody told it.
+    fn invalidate_all(&mut self, world: &mut World) {
+        let tracking = self.state.rare().and_then(|it| it.tracking.as_ref());
+        let is_own = tracking.is_some_and(|it| it.redirect.is_none());
+        let listens = self
+            .state
+            .rare()
+            .is_some_and(|it| it.subscriptions.of(Kind::Channel).contains(INVALIDATE_CHANNEL));
+        let message = match self.state.proto {
+            Proto::Resp3 if is_own || self.identity.is_target(world) => INVALIDATE_ALL_PUSH,
+            // Nobody else can have told it to listen here.
+            Proto::Resp2 if listens => INVALIDATE_ALL_MESSAGE,
+            Proto::Resp2 | Proto::Resp3 => return,
+        };
+        world.tally.invalidations += 1;
+        self.out.extend_from_slice(message);
+    }
+
+    /// The session to which this one redirects its tracking is gone: it is told, as a node tells.
+    fn break_redirect(&mut self, world: &World) {
+        let target = self.state.rare().and_then(|it| it.tracking.as_ref()?.redirect);
+        let Some(id) = target.filter(|&it| world.directory.told(it, self.epoch).is_none()) else {
+            return;
+        };
+        self.state.rare_mut().tracking = None;
+        if self.state.proto == Proto::Resp3 {
+            write::push(&mut self.out, Proto::Resp3, 2);
+            write::bulk(&mut self.out, b"tracking-redir-broken");
+            self.out.extend_from_slice(format!(":{id}\r\n").as_bytes());
+        }
     }
 
     /// Sends a message on the channel that the operator has chosen for it.
@@ -244,7 +279,7 @@ impl Session {
             .state
             .rare()
             .is_some_and(|it| it.subscriptions.of(Kind::Channel).contains(channel));
-        if listens && self.state.reply != ReplyMode::Off {
+        if listens {
             write::push(&mut self.out, self.state.proto, 3);
             write::bulk(&mut self.out, b"message");
             write::bulk(&mut self.out, channel);
@@ -253,6 +288,8 @@ impl Session {
     }
 }
 
+/// Names in one `SUBSCRIBE`: a node that has to take very many serves others in between.
+const NAMES_AT_ONCE: usize = 500;
 /// Where a connection that others redirect their tracking to listens in RESP2.
 const INVALIDATE_CHANNEL: &[u8] = b"__redis__:invalidate";
 /// "Drop everything that you cached", as the servers say after `FLUSHALL`.

@@ -8,7 +8,6 @@
 //!
 //! The tag stays below 2^53, because some client libraries keep cursors in a double.
 
-use super::transaction::Queued;
 use crate::pure::resp::{reply, request, write};
 use crate::pure::topology::Epoch;
 
@@ -75,23 +74,4 @@ pub(super) fn incoming(frame: &[u8], first: Epoch, epoch: Epoch) -> Option<Vec<u
     write::bulk(&mut tagged, (cursor | tag << TAG_SHIFT).to_string().as_bytes());
     tagged.extend_from_slice(frame.get(at + item.len()..)?);
     Some(tagged)
-}
-
-/// The reply of an `EXEC` with the cursors of its iterations tagged; `None` if it can go as it is.
-pub(super) fn incoming_exec(
-    frame: &[u8],
-    queue: &[Queued],
-    first: Epoch,
-    epoch: Epoch,
-) -> Option<Vec<u8>> {
-    if tag(first, epoch) == 0 {
-        return None;
-    }
-    let header = frame.iter().position(|&it| it == b'\n')? + 1;
-    let mut out = frame.get(..header)?.to_vec();
-    for (item, queued) in reply::items(frame).zip(queue) {
-        let tagged = queued.cursor.then(|| incoming(item, first, epoch)).flatten();
-        out.extend_from_slice(tagged.as_deref().unwrap_or(item));
-    }
-    Some(out)
 }

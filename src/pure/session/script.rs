@@ -4,6 +4,9 @@
 //!
 //! Bounded in bytes; the least recently used body goes first.
 
+use super::{World, plan};
+use crate::pure::command::Special;
+use crate::pure::resp::request;
 use crate::pure::topology::Epoch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -100,6 +103,23 @@ impl Scripts {
     /// `text` as a SHA, in either case of letters.
     fn sha(text: &[u8]) -> Option<Sha> {
         Sha::try_from(text.to_ascii_lowercase()).ok()
+    }
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "only these touch the script cache")]
+/// Takes note of what `request`, which `EXEC` has run, did to the script cache.
+pub(super) fn note_queued(world: &mut World, epoch: Epoch, request: &[u8]) {
+    let args = request::args(request);
+    let special = plan::classify(&world.table, request).special;
+    let body = match special {
+        Special::Eval => args.get(1),
+        Special::ScriptLoad => args.get(2),
+        _ => None,
+    };
+    if special == Special::ScriptFlush {
+        world.scripts.flush();
+    } else if let Some(body) = body {
+        world.scripts.loaded(epoch, body);
     }
 }
 

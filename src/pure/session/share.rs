@@ -205,7 +205,7 @@ impl Session {
                     self.sharing.moves += 1;
                 }
             }
-            Link::Up | Link::Restoring(_) | Link::Draining(_) => {}
+            Link::Up | Link::Restoring(_) | Link::Draining(_) | Link::Doubting(_) => {}
         }
         true
     }

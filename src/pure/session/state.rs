@@ -72,6 +72,18 @@ pub(super) enum Change {
     Discard,
 }
 
+impl Change {
+    /// Who the session says that it is.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "only these two name a user")]
+    pub(super) const fn login(&self) -> Option<&Login> {
+        match self {
+            Self::Auth(login) => Some(login),
+            Self::Hello { login, .. } => login.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// What most sessions never use, on the heap so that it costs them one pointer.
 #[derive(Debug, Default)]
 pub(super) struct Rare {

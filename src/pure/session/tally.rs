@@ -28,7 +28,7 @@ pub struct Tally {
     /// Too large to be kept, lost before they were wholly sent.
     pub refused_streamed: u64,
     /// Proofs of non-execution that no client saw.
-    pub proofs: [u64; 5],
+    pub proofs: [u64; 6],
     /// Sessions restored on a new link.
     pub restored: u64,
     /// Restorations that the node refused.

@@ -6,7 +6,8 @@
 //! * Past [`QUEUE_BYTES_MAX`] nothing is kept: after a loss the transaction is then aborted,
 //!   never run in part.
 
-use super::Change;
+use super::identity::Ask;
+use super::{Change, Expect};
 
 /// Bytes of queued requests that one session may keep for replay. A transaction that sits open
 /// for an hour must not hold more; one that is larger is aborted by a failover.
@@ -18,8 +19,36 @@ pub(super) struct Queued {
     pub(super) request: Box<[u8]>,
     /// What it changes if `EXEC` runs it.
     pub(super) change: Option<Change>,
-    /// Its reply carries a `SCAN` cursor.
-    pub(super) cursor: bool,
+    /// What is to be looked at in its reply.
+    pub(super) shows: Shows,
+}
+
+/// What the reply to a queued request carries, when `EXEC` has run it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Shows {
+    /// Nothing of interest.
+    AsIs,
+    /// A `SCAN` cursor.
+    Cursor,
+    /// The session's id.
+    Identity(Ask),
+    /// The session's id, in the reply to `HELLO`.
+    Hello,
+    /// Whether a script was accepted.
+    Script,
+}
+
+impl Shows {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "most replies carry nothing of interest")]
+    pub(super) const fn of(expect: &Expect) -> Self {
+        match expect {
+            Expect::Cursor => Self::Cursor,
+            Expect::Identity(ask) => Self::Identity(*ask),
+            Expect::Hello(_) => Self::Hello,
+            Expect::Script(_) | Expect::ScriptLoad(_) | Expect::ScriptFlush => Self::Script,
+            _ => Self::AsIs,
+        }
+    }
 }
 
 /// An open `MULTI`.
@@ -32,7 +61,7 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    /// Takes note of a request that was answered `+QUEUED`; `gone` if it was too large to be kept.
+    /// Takes note of a request, as the client wrote it, that was answered `+QUEUED`; `gone` if it was too large to be kept.
     pub(super) fn queued(&mut self, queued: Queued, gone: bool) {
         self.bytes += queued.request.len();
         self.overflowed |= gone || self.bytes > QUEUE_BYTES_MAX;

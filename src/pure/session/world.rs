@@ -18,6 +18,15 @@ pub enum UncertainWrites {
     Replay,
 }
 
+/// What to do with a write that a primary refused because too few replicas follow it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoReplicas {
+    /// The client gets the server's own error.
+    Return,
+    /// It is tried again, for as long as a command may wait.
+    Hold,
+}
+
 /// What the operator decided.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -31,6 +40,8 @@ pub struct Policy {
     pub allow: Vec<Allow>,
     /// After a gap, subscribers get a message on this channel.
     pub gap_channel: Option<Box<[u8]>>,
+    /// `sessions.noreplicas`.
+    pub noreplicas: NoReplicas,
 }
 
 /// Bounds of one session.

@@ -65,6 +65,25 @@ impl Lineage {
         }
     }
 
+    /// Whether both descend from one history, as far as is known: two nodes that were promoted
+    /// out of the same group are no strangers, though neither continues the other.
+    pub fn is_family(&self, first: &Report, second: &Report) -> bool {
+        let known = self.ancestry(first);
+        self.ancestry(second).iter().any(|it| known.contains(it))
+    }
+
+    /// The history of `report`, and what it goes back to, nearest first.
+    fn ancestry(&self, report: &Report) -> Vec<ReplId> {
+        let mut found = vec![report.replid];
+        let mut next = report.descends.map(|it| it.0).or_else(|| Some(self.step(report.replid)?.0));
+        // Bounded by the number of steps, so that a cycle in what nodes claim ends too.
+        while let Some(history) = next.filter(|_| found.len() <= self.steps.len() + 1) {
+            found.push(history);
+            next = self.step(history).map(|it| it.0);
+        }
+        found
+    }
+
     /// The first offset of `ancestor`'s history that `descendant` does not share, if it
     /// descends from it at all. Over several steps the lowest fork counts.
     fn fork(&self, descendant: &Report, ancestor: ReplId) -> Option<u64> {
@@ -137,6 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn two_children_of_one_history_are_family() {
+        let mut lineage = Lineage::default();
+        let (one, other) = (report('b', Some(('a', 10)), 50), report('c', Some(('a', 20)), 50));
+        assert!(lineage.is_family(&one, &other));
+        assert!(!lineage.is_family(&one, &report('d', None, 50)));
+        assert!(!lineage.is_family(&one, &report('e', Some(('c', 30)), 50)));
+        lineage.learn(&other);
+        assert!(lineage.is_family(&one, &report('e', Some(('c', 30)), 50)));
+    }
+
+    #[test]
     fn remembers_more_steps_than_a_server_does() {
         let mut lineage = Lineage::default();
         lineage.learn(&report('b', Some(('a', 50)), 60));
@@ -152,6 +182,7 @@ mod tests {
         let mut lineage = Lineage::default();
         lineage.learn(&report('a', Some(('b', 1)), 1));
         lineage.learn(&report('b', Some(('a', 1)), 1));
+        assert!(!lineage.is_family(&report('a', None, 1), &report('z', None, 1)));
         assert_eq!(
             lineage.kinship(&report('a', None, 1), &report('z', None, 1)),
             Kinship::Unrelated

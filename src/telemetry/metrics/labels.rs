@@ -121,6 +121,7 @@ labels! {
         Redirect = "redirect",
         /// `-UNBLOCKED`
         Unblocked = "unblocked",
+        NoReplicas = "noreplicas",
     }
 
     /// How one probe of a node ended.
@@ -216,6 +217,7 @@ impl From<session::Proof> for Proof {
             session::Proof::Loading => Self::Loading,
             session::Proof::Redirect => Self::Redirect,
             session::Proof::Unblocked => Self::Unblocked,
+            session::Proof::NoReplicas => Self::NoReplicas,
         }
     }
 }

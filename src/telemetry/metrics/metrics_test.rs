@@ -126,7 +126,7 @@ fn each_count_of_a_session_reaches_a_series_of_its_own() {
         refused_full: 10,
         refused_policy: 11,
         refused_streamed: 12,
-        proofs: [13, 14, 15, 16, 17],
+        proofs: [13, 14, 15, 16, 17, 27],
         restored: 18,
         restore_failures: 19,
         transactions_replayed: 20,
@@ -139,7 +139,7 @@ fn each_count_of_a_session_reaches_a_series_of_its_own() {
     };
     let metrics = metrics();
     metrics.worker().add(&tally);
-    let counts: [(&str, f64); 26] = [
+    let counts: [(&str, f64); 27] = [
         ("requests_total{class=\"read\"}", 1.0),
         ("requests_total{class=\"write\"}", 2.0),
         ("requests_total{class=\"connection\"}", 3.0),
@@ -157,6 +157,7 @@ fn each_count_of_a_session_reaches_a_series_of_its_own() {
         ("nonexecution_proofs_total{kind=\"loading\"}", 15.0),
         ("nonexecution_proofs_total{kind=\"redirect\"}", 16.0),
         ("nonexecution_proofs_total{kind=\"unblocked\"}", 17.0),
+        ("nonexecution_proofs_total{kind=\"noreplicas\"}", 27.0),
         ("sessions_restored_total", 18.0),
         ("session_restore_failures_total", 19.0),
         ("transactions_replayed_total", 20.0),

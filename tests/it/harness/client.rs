@@ -94,6 +94,33 @@ impl Client {
         }
     }
 
+    /// The next frame, whatever it is.
+    #[track_caller]
+    pub(crate) fn read_any(&mut self) -> Value {
+        Value::read(&mut self.stream).expect("a frame")
+    }
+
+    /// The next `count` bytes, as text.
+    #[track_caller]
+    pub(crate) fn read_raw(&mut self, count: usize) -> String {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("so many bytes");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// All bytes up to `end`, which is taken too.
+    #[track_caller]
+    pub(crate) fn read_raw_until(&mut self, end: &str) -> String {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).expect("more bytes");
+            bytes.extend_from_slice(&byte);
+        }
+        bytes.truncate(bytes.len() - end.len());
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Whether no byte and no end has arrived by now.
     pub(crate) fn is_silent(&self) -> bool {
         let stream = self.stream.get_ref();

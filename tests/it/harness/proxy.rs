@@ -131,6 +131,9 @@ impl Proxy {
             .zip(nodes)
             .map(|(name, it)| json!({ "name": name, "address": it.addr().to_string() }))
             .collect();
+        // The whole set can be run against either kind of upstream connection.
+        let upstream =
+            std::env::var("SEGUE_TEST_UPSTREAM").unwrap_or_else(|_| "dedicated".to_owned());
         let config = json!({
             "listen": [{ "address": listen.addr().to_string() }],
             "http": { "address": http.addr().to_string() },
@@ -142,7 +145,7 @@ impl Proxy {
             },
             "failover": { "timeout": "5s" },
             "hold": { "timeout": "15s" },
-            "sessions": { "max": 2000 },
+            "sessions": { "max": 2000, "upstream": upstream },
             "log": { "level": "debug", "format": "json" },
         });
         Setup { config, listen, http, dir }

@@ -7,7 +7,8 @@ use crate::sim::Sim;
 impl Sim {
     pub(super) fn check_amnesia(&mut self, p: usize, node: usize) {
         let eyes = &self.checker.eyes[p];
-        if eyes.serving != Some(node) || !self.is_amnesiac(p) || self.swarm.proxies > 1 {
+        let is_new = eyes.serving == Some(node) && self.is_amnesiac(p);
+        if !is_new || eyes.forgiven || self.swarm.proxies > 1 {
             return;
         }
         let Some(own) = eyes.known[node].point else { return };

@@ -5,6 +5,8 @@
 //! replica to ask. Several proxies without a coordinator promise less, and are not held to it.
 
 use crate::client::Outcome;
+use crate::data::Write;
+use crate::node::report::run_id;
 use crate::sim::Sim;
 
 impl Sim {
@@ -16,6 +18,11 @@ impl Sim {
         let eyes = &self.checker.eyes[p];
         let run = eyes.known[node].report.as_ref().map(|it| it.run_id);
         let is_same = eyes.serving == Some(node) && eyes.served.as_ref().map(|it| it.run_id) == run;
+        // An answer may be under way while its process dies; the next one tells.
+        let in_truth = self.nodes[node].process.as_ref().map(|it| run_id(it.run));
+        if in_truth != run {
+            return;
+        }
         // Who begins to serve decides what is left; the other checks say whether it may.
         let missing = self.missing(node);
         if is_same && !self.checker.meddled {
@@ -25,6 +32,17 @@ impl Sim {
             });
         } else {
             self.checker.lost.extend(missing);
+        }
+    }
+
+    /// An acknowledgement was under way when the process that gave it died, and another one
+    /// serves in its place: lost like those before it.
+    pub(super) fn note_late_ack(&mut self, write: Write) {
+        let Some(node) = self.checker.eyes[0].serving else { return };
+        let Some(process) = &self.nodes[node].process else { return };
+        let by = self.checker.executed_by.get(&write).copied();
+        if by != Some(process.run) && !self.data.contains(process.point(), write) {
+            self.checker.lost.insert(write);
         }
     }
 

@@ -12,7 +12,9 @@ impl Sim {
         let Some(serving) = eyes.serving else {
             return self.fail("evidence", "a promotion before anybody served".to_owned());
         };
-        if self.is_amnesiac(p) {
+        // Nothing is left to wait for if it says itself that it is a replica.
+        let report = eyes.known[serving].report.as_ref();
+        if self.is_amnesiac(p) || report.is_some_and(|it| !it.is_primary()) {
             return;
         }
         let params = self.swarm.params.detect;

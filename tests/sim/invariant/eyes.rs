@@ -46,7 +46,8 @@ pub(crate) struct Eyes {
     /// Promotions ordered since commands were held.
     pub(crate) orders_while_held: u32,
     pub(crate) switches: u64,
-    pub(crate) demotions: Vec<Option<Us>>,
+    /// Nobody who held more could be had for long: the primary may serve as it is.
+    pub(crate) forgiven: bool,
 }
 
 impl Eyes {
@@ -65,7 +66,7 @@ impl Eyes {
             stepped_at: now,
             orders_while_held: 0,
             switches: 0,
-            demotions: vec![None; nodes],
+            forgiven: false,
         }
     }
 
@@ -125,6 +126,7 @@ impl Eyes {
         self.served.clone_from(&self.known[node].report);
         self.served_point = self.known[node].point;
         self.orders_while_held = 0;
+        self.forgiven = false;
     }
 
     pub(crate) fn ordered(&mut self, epoch: Epoch, node: usize) {

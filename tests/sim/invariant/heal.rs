@@ -1,9 +1,9 @@
 //! Once every fault has ended, every proxy serves one and the same primary and all replicas
 //! follow it, within a bound; or it says that a human is needed, and is right.
 
-use crate::node::{Link, Role};
+use crate::node::{Link, Process, Role};
 use crate::sim::{Event, Sim};
-use crate::swarm::{MS, SECOND, Us};
+use crate::swarm::{Fault, MS, SECOND, Us};
 use segue::pure::topology::NodeId;
 
 /// For detection, promotion, and one full copy after another at the worst.
@@ -72,8 +72,12 @@ impl Sim {
         (!is_fine).then(|| format!("node {node} is {role:?}, node {primary} serves"))
     }
 
-    /// Whether nobody could know what to do.
+    /// Whether nobody could know what to do: no node says that it is a primary; or two of them
+    /// do, and whoever saw which one served was killed, or overruled.
     fn needs_human(&self) -> bool {
-        false
+        let primaries = self.nodes.iter().filter_map(|it| it.process.as_ref());
+        let primaries: Vec<&Process> = primaries.filter(|it| it.is_primary()).collect();
+        let forgot = self.swarm.faults.contains(&Fault::Forget) || self.checker.meddled;
+        primaries.is_empty() || primaries.len() > 1 && forgot
     }
 }

@@ -7,6 +7,7 @@
 mod amnesia;
 mod barrier;
 mod best;
+mod discovery;
 mod durable;
 mod eligible;
 mod epoch;
@@ -27,7 +28,7 @@ use crate::sim::Sim;
 use crate::swarm::{Fault, Swarm, Us};
 use segue::pure::failover::{Action, Note, Order, Outcome as Ended, Probed};
 use segue::pure::topology::Gate;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use eyes::Eyes;
 
@@ -63,6 +64,8 @@ pub(crate) struct Checker {
     pub(crate) writes: Vec<Outcome>,
     /// Acknowledged, and legitimately gone: no replica that took over had them.
     lost: BTreeSet<Write>,
+    /// By which process.
+    executed_by: BTreeMap<Write, u64>,
     pub(crate) eyes: Vec<Eyes>,
     pub(crate) stats: Stats,
     meddled: bool,
@@ -75,6 +78,7 @@ impl Checker {
             violation: None,
             writes: Vec::new(),
             lost: BTreeSet::new(),
+            executed_by: BTreeMap::new(),
             eyes: (0..swarm.proxies).map(|_| Eyes::new(swarm.nodes, 0)).collect(),
             stats: Stats::default(),
             meddled: false,
@@ -112,6 +116,20 @@ impl Sim {
         self.check_awake(p);
     }
 
+    /// The brain has been told, and was obeyed. A primary that it lets serve on as another
+    /// process is one that it opened for.
+    pub(crate) fn check_stepped(&mut self, p: usize) {
+        let Some(open) = self.proxies[p].route.primary() else { return };
+        let node = usize::from(open.node.0);
+        let eyes = &self.checker.eyes[p];
+        let is_primary = eyes.known[node].report.as_ref().is_some_and(|it| it.is_primary());
+        if is_primary && eyes.serving == Some(node) && self.is_amnesiac(p) {
+            self.check_amnesia(p, node);
+            self.check_durable(p, node);
+            self.checker.eyes[p].opened(node);
+        }
+    }
+
     /// A probe's outcome was delivered; `point` is what the node held in truth.
     pub(crate) fn check_probed(
         &mut self,
@@ -131,7 +149,12 @@ impl Sim {
                 if let Gate::Open(primary) = route.gate {
                     let node = usize::from(primary.node.0);
                     self.check_opened(p, *route, node);
-                    self.check_amnesia(p, node);
+                    if self.checker.eyes[p].serving.is_none() {
+                        self.check_discovered(p, node);
+                    }
+                    if !self.checker.eyes[p].candidates.contains_key(&route.epoch) {
+                        self.check_amnesia(p, node);
+                    }
                     self.check_durable(p, node);
                     self.checker.eyes[p].opened(node);
                 }
@@ -158,6 +181,9 @@ impl Sim {
 
     pub(crate) fn check_note(&mut self, p: usize, note: &Note) {
         self.count_note(note);
+        if matches!(note, Note::Forgiven { .. }) {
+            self.checker.eyes[p].forgiven = true;
+        }
         self.check_unchanged(p, note);
         self.check_flapping(p, note);
     }

@@ -12,7 +12,8 @@ const GRACE: Us = 8 * SECOND;
 
 impl Sim {
     /// A node executes a write.
-    pub(crate) fn check_executed(&mut self, write: Write, is_first: bool) {
+    pub(crate) fn check_executed(&mut self, write: Write, run: u64, is_first: bool) {
+        self.checker.executed_by.insert(write, run);
         self.check(is_first, "session", || format!("write {write} is executed twice"));
         let outcome = self.checker.writes[write];
         self.check(outcome != Outcome::Refused, "session", || {
@@ -64,6 +65,9 @@ impl Sim {
             Outcome::Unknown => true,
         };
         self.check(is_true, "session", || format!("write {write}: {line} is not true"));
+        if outcome == Outcome::Acked {
+            self.note_late_ack(write);
+        }
     }
 
     fn is_impairment(&self, line: &str) -> bool {

@@ -181,6 +181,7 @@ impl Sim {
             self.save(n);
         }
         let run = self.nodes[n].process.take().map(|it| it.run);
+        self.nodes[n].impaired = None;
         self.trace(|| format!("node {n} is killed, run {run:?}"));
         self.reset_connections(n);
     }
@@ -226,9 +227,9 @@ impl Sim {
                     return b"-READONLY You can't write against a read only replica.\r\n".to_vec();
                 }
                 process.offset += 60;
-                let at = process.point();
+                let (at, run) = (process.point(), process.run);
                 let is_first = self.data.append(at, write);
-                self.check_executed(write, is_first);
+                self.check_executed(write, run, is_first);
                 b"+OK\r\n".to_vec()
             }
             ("GET", Some(write)) => {

@@ -78,11 +78,21 @@ impl Sim {
 
     fn finish_loading(&mut self, n: usize) {
         let now = self.now;
-        let Some(process) = &mut self.nodes[n].process else { return };
+        let Some(process) = &self.nodes[n].process else { return };
         let Some(Loading { until, point, from }) = process.loading else { return };
         if until > now {
             return;
         }
+        // Whoever sent it may be gone, or be of another history, by now.
+        let is_there = |of: usize, run: u64| {
+            let source = self.nodes[of].process.as_ref();
+            source.is_some_and(|it| it.run == run && it.history == point.history)
+        };
+        let streams = match (from, process.role) {
+            (Some(run), Role::Replica { of, .. }) => is_there(of, run),
+            (Some(_) | None, Role::Primary | Role::Replica { .. }) => false,
+        };
+        let Some(process) = &mut self.nodes[n].process else { return };
         process.loading = None;
         process.history = point.history;
         process.offset = point.offset;
@@ -92,8 +102,9 @@ impl Sim {
             process.cached = true;
             process.backlog_from = point.offset + 1;
             process.last_io = now;
-            process.down_since = None;
-            process.role = Role::Replica { of, link: Link::Up { run, sent: point.offset } };
+            process.down_since = (!streams).then_some(now);
+            let up = Link::Up { run, sent: point.offset };
+            process.role = Role::Replica { of, link: if streams { up } else { Link::Down } };
         }
         self.trace(|| format!("node {n} has loaded {point:?}"));
     }

@@ -89,6 +89,7 @@ impl Sim {
                 Action::Note(note) => self.note(p, &note),
             }
         }
+        self.check_stepped(p);
         let serial = self.serial();
         self.proxies[p].tick = serial;
         let deadline = self.proxies[p].brain.deadline().since_start();

@@ -37,6 +37,11 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
+    /// Whether a client that the node knows may do this.
+    pub const fn is_for_strangers(self) -> bool {
+        matches!(self, Self::UnauthenticatedCount | Self::UnauthenticatedLength)
+    }
+
     /// The reply to send before closing; empty where the servers close without a word.
     pub fn reply(self) -> Cow<'static, [u8]> {
         let fixed: &[u8] = match self {
