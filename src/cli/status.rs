@@ -199,12 +199,14 @@ mod tests {
     fn a_file_that_cannot_be_used_is_told_from_a_segue_that_is_gone() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut status = status(dir.path());
-        status.token_file = Some(dir.path().join("token"));
+        status.target.token_file = Some(dir.path().join("token"));
         assert_eq!(status.run().expect_err("no token file").code, NO_INPUT);
         let status = Status {
-            config: dir.path().join("proxy.yaml"),
-            control: None,
-            token_file: None,
+            target: Target {
+                config: dir.path().join("proxy.yaml"),
+                control: None,
+                token_file: None,
+            },
             json: false,
             watch: false,
         };
@@ -235,7 +237,7 @@ mod tests {
         let mut status = status(&dir.path().join("segue.sock"));
         status.watch = true;
         let runtime = Builder::new_current_thread().enable_all().build().expect("builds");
-        let client = status.client().expect("an address is enough");
+        let client = status.target.client().expect("an address is enough");
         let watched = |status: &Status| {
             let mut pipe = Pipe { written: String::new(), lines_left: 2 };
             status.watch(&client, &runtime, &mut pipe, Duration::ZERO);

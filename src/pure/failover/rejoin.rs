@@ -9,7 +9,7 @@ use super::brain::{Brain, Rejoin, node_at};
 use super::event::{Action, Endpoint, NodeSpec, Note, Order, Outcome};
 use super::member::Member;
 use crate::pure::time::Time;
-use crate::pure::topology::{Follower, Kinship, Link, LinkState, NodeId, Report};
+use crate::pure::topology::{Follower, Link, LinkState, NodeId, Report};
 use std::time::Duration;
 
 /// Between two orders to the same node.
