@@ -169,6 +169,10 @@ impl Driver {
             return;
         }
         self.asker = Some(tell);
+        // It shall be judged by how the nodes are now, not by how they were an interval ago.
+        for nudge in self.nudges.values() {
+            nudge.notify_one();
+        }
         let ids = (0..=u16::MAX).map(NodeId);
         let nodes = ids.map_while(|it| Some((it, self.brain.spec(it)?.clone()))).collect();
         let examined = examine(nodes, self.settings.credentials.clone());

@@ -57,4 +57,6 @@ mod brain_test;
 #[cfg(test)]
 mod property_test;
 #[cfg(test)]
+mod switchover_test;
+#[cfg(test)]
 mod world_test;

@@ -251,6 +251,11 @@ impl World {
         }
     }
 
+    /// Tells the brain something at this moment.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.step(event);
+    }
+
     fn step(&mut self, event: Event) {
         let actions = self.brain.step(Time::from_millis(self.now), event);
         for action in actions {
