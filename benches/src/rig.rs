@@ -177,8 +177,7 @@ pub fn workloads() -> Vec<Workload> {
     let set = command(&[b"SET", b"bench:64:000000000001", &[b'x'; 64]]);
     let incr = command(&[b"INCR", b"counter"]);
     let hset = command(&[b"HSET", b"user:1", b"name", b"somebody", b"mail", b"a@b.c"]);
-    let multi =
-        [command(&[b"MULTI"]), set.clone(), incr.clone(), command(&[b"EXEC"])].concat();
+    let multi = [command(&[b"MULTI"]), set.clone(), incr.clone(), command(&[b"EXEC"])].concat();
     let multi_replies = b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:1\r\n".to_vec();
     let blpop = command(&[b"BLPOP", b"queue", b"5"]);
     let popped = b"*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n".to_vec();

@@ -255,17 +255,7 @@ fn record_promotion(brain: &Brain, note: &Note) {
                 warn!(old_primary, primary, epoch = epoch.0, elapsed_ms, "Failed over");
             }
         }
-        Note::Switching { from, to } => {
-            info!(old_primary = name(from), candidate = name(to), "A switchover begins");
-        }
-        Note::Switched { from, to, outcome, reason } => {
-            let (old_primary, candidate) = (name(from), name(to));
-            if let Some(reason) = reason {
-                warn!(old_primary, candidate, ?outcome, %reason, "The switchover did not succeed");
-            } else {
-                info!(old_primary, candidate, "The switchover is complete");
-            }
-        }
+        Note::Switching { .. } | Note::Switched { .. } => record_switchover(brain, note),
         Note::HealthChanged { .. }
         | Note::Discovered { .. }
         | Note::Waiting { .. }
@@ -285,5 +275,21 @@ fn record_promotion(brain: &Brain, note: &Note) {
         | Note::OrderFailed { .. }
         | Note::Stranger { .. }
         | Note::Stalled { .. } => {}
+    }
+}
+
+/// The beginning and the end of a switchover.
+fn record_switchover(brain: &Brain, note: &Note) {
+    let name = |node: &NodeId| brain.spec(*node).map_or("?", |it| it.name.as_str());
+    if let Note::Switching { from, to } = note {
+        info!(old_primary = name(from), candidate = name(to), "A switchover begins");
+    }
+    if let Note::Switched { from, to, outcome, reason } = note {
+        let (old_primary, candidate) = (name(from), name(to));
+        if let Some(reason) = reason {
+            warn!(old_primary, candidate, ?outcome, %reason, "The switchover did not succeed");
+        } else {
+            info!(old_primary, candidate, "The switchover is complete");
+        }
     }
 }

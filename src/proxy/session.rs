@@ -66,7 +66,7 @@ pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream) {
     match closed {
         // What a client was promised could not be kept, or a node broke its word.
         Closed::Unrestorable | Closed::Error => {
-            info!(session = id, reason = closed.name(), "Session closed")
+            info!(session = id, reason = closed.name(), "Session closed");
         }
         Closed::Client
         | Closed::Idle
@@ -273,7 +273,8 @@ impl Driver {
             }
         }
         let world = self.gate.world.borrow();
-        if self.paused || self.client_eof || self.machine.needs_shell(&world) {
+        let must_look = self.paused || self.client_eof || self.gate.is_draining();
+        if must_look || self.machine.needs_shell(&world) {
             self.wake();
         }
     }

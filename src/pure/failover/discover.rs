@@ -62,7 +62,7 @@ impl Brain {
         let newer = heard.iter().find(|(other, theirs)| {
             *other != node && self.lineage.kinship(theirs, report) == Kinship::Successor
         });
-        if let Some((other, name)) = self.follows_another(&heard, node, report) {
+        if let Some((other, name)) = self.follows_another(node, report) {
             return Err(format!(
                 "{} says that it is the primary, but {} has data of another history and follows {name}",
                 self.name(node),
@@ -81,14 +81,11 @@ impl Brain {
 
     /// A replica that has data of another history from somebody who was there a moment ago: to
     /// choose `node` would throw that away because its primary is the later one to answer.
-    fn follows_another(
-        &self,
-        heard: &[(NodeId, &Report)],
-        node: NodeId,
-        report: &Report,
-    ) -> Option<(NodeId, String)> {
+    fn follows_another(&self, node: NodeId, report: &Report) -> Option<(NodeId, String)> {
         let primary = self.member(node)?;
-        heard.iter().find_map(|(other, theirs)| {
+        // Also of one that is late with its next answer.
+        let heard = self.nodes().filter(|(_, it)| !it.health().is_down());
+        heard.filter_map(|(other, it)| Some((other, it.report()?))).find_map(|(other, theirs)| {
             let link = theirs.link().filter(|it| !primary.is_at(&it.host, it.port))?;
             let is_recent = match link.state {
                 LinkState::Up { .. } => true,
@@ -97,7 +94,7 @@ impl Brain {
             };
             let is_another =
                 theirs.keys > 0 && self.lineage.kinship(theirs, report) == Kinship::Unrelated;
-            (is_recent && is_another).then(|| (*other, format!("{}:{}", link.host, link.port)))
+            (is_recent && is_another).then(|| (other, format!("{}:{}", link.host, link.port)))
         })
     }
 

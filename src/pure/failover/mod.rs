@@ -55,6 +55,8 @@ pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 #[cfg(test)]
 mod brain_test;
 #[cfg(test)]
+mod guard_test;
+#[cfg(test)]
 mod property_test;
 #[cfg(test)]
 mod switchover_test;

@@ -42,7 +42,7 @@ fn outcome(world: &World) -> Verdict {
 #[test]
 fn the_target_serves_and_everybody_follows_it_without_a_copy() {
     let mut world = steady();
-    world.tell(Event::Asked(ask(Some("n2"))));
+    world.step(Event::Asked(ask(Some("n2"))));
     world.run(60);
     assert_eq!(serving(&world), Some(2));
     assert_eq!(world.route.epoch, Epoch(2));
@@ -69,7 +69,7 @@ fn the_target_serves_and_everybody_follows_it_without_a_copy() {
 #[test]
 fn the_order_of_things() {
     let mut world = steady();
-    world.tell(Event::Asked(ask(Some("n1"))));
+    world.step(Event::Asked(ask(Some("n1"))));
     world.run(300);
     let words: Vec<String> = world
         .orders
@@ -88,7 +88,7 @@ fn the_order_of_things() {
 #[test]
 fn nobody_named_means_the_best() {
     let mut world = steady();
-    world.tell(Event::Asked(ask(None)));
+    world.step(Event::Asked(ask(None)));
     world.run(200);
     assert_eq!(outcome(&world), Verdict::Done);
     assert_eq!(serving(&world), Some(1));
@@ -98,7 +98,7 @@ fn nobody_named_means_the_best() {
 fn a_dry_run_touches_nothing() {
     let mut world = steady();
     let version = world.route.version;
-    world.tell(Event::Asked(Ask { dry_run: true, ..ask(Some("n1")) }));
+    world.step(Event::Asked(Ask { dry_run: true, ..ask(Some("n1")) }));
     world.run(200);
     assert_eq!(outcome(&world), Verdict::DryRun);
     assert_eq!(world.route.version, version);
@@ -108,17 +108,17 @@ fn a_dry_run_touches_nothing() {
 #[test]
 fn what_speaks_against_it_is_named() {
     let mut world = steady();
-    world.tell(Event::Asked(ask(Some("n0"))));
+    world.step(Event::Asked(ask(Some("n0"))));
     assert_eq!(account(&world).expect("ended").reasons, ["n0 is the primary already"]);
-    world.tell(Event::Asked(ask(Some("n9"))));
+    world.step(Event::Asked(ask(Some("n9"))));
     assert_eq!(outcome(&world), Verdict::NoSuchNode);
     world.fault(Fault::Kill(1));
     world.run(1_000);
-    world.tell(Event::Asked(ask(Some("n1"))));
+    world.step(Event::Asked(ask(Some("n1"))));
     assert_eq!(outcome(&world), Verdict::Refused);
     world.fault(Fault::Kill(0));
     world.run(250);
-    world.tell(Event::Asked(ask(Some("n2"))));
+    world.step(Event::Asked(ask(Some("n2"))));
     let reasons = &account(&world).expect("ended").reasons;
     assert!(reasons.iter().any(|it| it.starts_with("commands are held")), "{reasons:?}");
 }
@@ -127,7 +127,7 @@ fn what_speaks_against_it_is_named() {
 fn what_is_not_answered_in_time_is_taken_back() {
     let mut world = steady();
     world.drain_ms = 60_000;
-    world.tell(Event::Asked(ask(Some("n1"))));
+    world.step(Event::Asked(ask(Some("n1"))));
     world.run(1_300);
     assert_eq!(outcome(&world), Verdict::RolledBack);
     assert_eq!(serving(&world), Some(0));
@@ -138,7 +138,7 @@ fn what_is_not_answered_in_time_is_taken_back() {
 #[test]
 fn a_worker_that_does_not_confirm_takes_it_back_and_lifts_the_pause() {
     let mut world = steady();
-    world.tell(Event::Asked(ask(Some("n1"))));
+    world.step(Event::Asked(ask(Some("n1"))));
     while !world.orders.iter().any(|it| matches!(it, Order::Pause { .. })) {
         world.run(1);
     }
@@ -154,7 +154,7 @@ fn a_worker_that_does_not_confirm_takes_it_back_and_lifts_the_pause() {
 #[test]
 fn a_promotion_without_an_answer_is_asked_again() {
     let mut world = steady();
-    world.tell(Event::Asked(ask(Some("n1"))));
+    world.step(Event::Asked(ask(Some("n1"))));
     while world.promoted.is_empty() {
         world.run(1);
     }
@@ -169,7 +169,7 @@ fn a_promotion_without_an_answer_is_asked_again() {
 fn a_primary_that_dies_meanwhile_is_failed_over() {
     let mut world = steady();
     world.drain_ms = 500;
-    world.tell(Event::Asked(ask(Some("n1"))));
+    world.step(Event::Asked(ask(Some("n1"))));
     world.run(20);
     world.fault(Fault::Kill(0));
     world.run(1_500);
@@ -220,7 +220,7 @@ proptest! {
                 Happening::Ask(_) if world.brain.is_switching() => {}
                 Happening::Ask(to) => {
                     asked += 1;
-                    world.tell(Event::Asked(ask(Some(&format!("n{to}")))));
+                    world.step(Event::Asked(ask(Some(&format!("n{to}")))));
                 }
             }
         }

@@ -79,10 +79,18 @@ pub(super) struct Node {
     pub(super) is_cut: bool,
     run: u64,
     pub(super) follows: Option<usize>,
-    replid: u64,
-    descends: Option<(u64, u64)>,
+    pub(super) replid: u64,
+    pub(super) descends: Option<(u64, u64)>,
     pub(super) offset: u64,
     pub(super) keys: u64,
+    /// Refuses us, and nobody else.
+    pub(super) is_refusing: bool,
+    /// Bytes that it has received and not applied.
+    pub(super) undrained: u64,
+    /// Its link is cut: it gets nothing any more.
+    pub(super) is_frozen: bool,
+    /// Its keys have a time to live.
+    pub(super) is_cache: bool,
     link_up: bool,
     link_down_from: Option<u64>,
     sync_until: Option<u64>,
@@ -155,6 +163,10 @@ impl World {
             descends: None,
             offset: 1000,
             keys: 100,
+            is_refusing: false,
+            undrained: 0,
+            is_frozen: false,
+            is_cache: false,
             link_up: n > 0,
             link_down_from: None,
             sync_until: None,
@@ -251,12 +263,7 @@ impl World {
         }
     }
 
-    /// Tells the brain something at this moment.
-    pub(super) fn tell(&mut self, event: Event) {
-        self.step(event);
-    }
-
-    fn step(&mut self, event: Event) {
+    pub(super) fn step(&mut self, event: Event) {
         let actions = self.brain.step(Time::from_millis(self.now), event);
         for action in actions {
             match action {
@@ -333,6 +340,7 @@ impl World {
         let (wait, finding) = match (node.is_cut, node.life) {
             (true, _) => (TIMEOUT_MS, Finding::Silent { connected: false }),
             (false, Life::Dead) => (0, Finding::Refused),
+            (false, _) if node.is_refusing => (0, Finding::Refused),
             (false, Life::Hung) => (TIMEOUT_MS, Finding::Silent { connected: true }),
             (false, Life::Running) => (1, Finding::Good(Box::new(self.report(n)))),
         };
@@ -359,7 +367,7 @@ impl World {
                 host: at.host,
                 port: at.port,
                 state,
-                received: node.offset,
+                received: node.offset + node.undrained,
                 priority: 100,
             })
         });
@@ -378,11 +386,12 @@ impl World {
             role,
             replid: replid(node.replid),
             descends: node.descends.map(|(parent, fork)| (replid(parent), fork)),
-            offset: node.offset,
+            // A server forgets its place as soon as a full copy begins.
+            offset: if node.sync_until.is_some() { 1 } else { node.offset },
             loading: false,
             failing_over: false,
             keys: node.keys,
-            expiring_keys: 0,
+            expiring_keys: if node.is_cache { node.keys } else { 0 },
         }
     }
 
@@ -407,7 +416,12 @@ impl World {
         }
         let from = self.nodes[primary].clone();
         let (now, node) = (self.now, &mut self.nodes[n]);
-        if from.life == Life::Dead {
+        if from.life == Life::Dead && node.undrained > 0 {
+            node.offset += 10.min(node.undrained);
+            node.undrained = node.undrained.saturating_sub(10);
+            return;
+        }
+        if from.life == Life::Dead || node.is_frozen {
             if node.link_up {
                 node.link_down_from = Some(now);
             }
@@ -439,7 +453,8 @@ impl World {
         if node.offset != from.offset {
             node.io_at = now;
         }
-        (node.offset, node.keys, node.link_up) = (from.offset, from.keys, true);
+        node.offset = from.offset - node.undrained;
+        (node.keys, node.link_up) = (from.keys, true);
     }
 
     fn carry(&mut self, order: Order) {

@@ -2,7 +2,7 @@
 //!
 //! * [`request`]: what clients send; finds frames and shows the arguments of one.
 //! * [`reply`]: what nodes send, RESP2 and RESP3; finds frames and looks into one.
-//! * [`write`]: encodes the few frames that Segue itself sends.
+//! * [`mod@write`]: encodes the few frames that Segue itself sends.
 //!
 //! # Invariants
 //!

@@ -139,6 +139,11 @@ impl Scene {
         eventually("the old primary follows", || {
             self.replica().follows(self.primary()).then_some(())
         });
+        // Segue may be about to turn the old primary round; the next change must not cross that.
+        eventually("Segue has seen it follow", || {
+            let nodes = self.proxy.status()["nodes"].clone();
+            (nodes[old]["role"] == "replica" && nodes[old]["link_up"] == true).then_some(())
+        });
         self.settle();
     }
 

@@ -2,6 +2,7 @@
 
 use crate::data::Point;
 use crate::node::report::host;
+use crate::proxy::micros;
 use crate::sim::Sim;
 use segue::pure::topology::LinkState;
 
@@ -13,7 +14,9 @@ impl Sim {
             let known = &self.checker.eyes[p].known[other];
             let (Some(report), Some(point)) = (&known.report, known.point) else { continue };
             let Some(link) = report.link() else { continue };
-            let is_up = matches!(link.state, LinkState::Up { .. }) && known.streak > 1;
+            let is_recent =
+                known.asked + micros(self.swarm.params.detect.down_after) / 2 > self.now;
+            let is_up = matches!(link.state, LinkState::Up { .. }) && is_recent;
             let follows = link.host == host(node);
             let Point { history, .. } = point;
             let is_other = !self.data.descends(own.history, history)

@@ -4,7 +4,7 @@ use crate::sim::{Event, Sim};
 use crate::swarm::{Swarm, Us};
 use segue::pure::command::Table;
 use segue::pure::resp::request;
-use segue::pure::session::{Limits, Policy, UncertainWrites, World};
+use segue::pure::session::{Limits, NoReplicas, Policy, UncertainWrites, World};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ impl Worker {
             hold_timeout: Duration::from_micros(swarm.hold_timeout),
             uncertain_writes: UncertainWrites::Refuse,
             shares: false,
+            noreplicas: NoReplicas::Return,
             allow: Vec::new(),
             gap_channel: None,
         };

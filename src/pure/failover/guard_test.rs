@@ -1,0 +1,226 @@
+//! Stories of the guards: what must *not* happen, or only in one case of two.
+
+use super::world_test::{Fault, World, params};
+use super::{Event, Note};
+use crate::pure::topology::{Epoch, Gate, NodeId, Signal, SignalKind};
+
+fn steady() -> World {
+    let mut world = World::new(3, params());
+    world.run(550);
+    assert_eq!(serving(&world), Some(0));
+    world
+}
+
+fn serving(world: &World) -> Option<u16> {
+    world.route.primary().map(|it| it.node.0)
+}
+
+fn is_amnesia(note: &Note) -> bool {
+    matches!(note, Note::Amnesia { .. })
+}
+
+/// Kills the primary and brings it back at once, `change`d.
+fn restart_changed(change: impl FnOnce(&mut World)) -> World {
+    restart_in(steady(), change)
+}
+
+fn restart_in(mut world: World, change: impl FnOnce(&mut World)) -> World {
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    change(&mut world);
+    world.run(200);
+    world
+}
+
+#[test]
+fn an_older_data_set_is_amnesia_by_its_keys() {
+    let world = restart_changed(|world| world.nodes[0].keys -= 20);
+    assert!(world.notes.iter().any(is_amnesia));
+    assert_ne!(serving(&world), Some(0));
+}
+
+#[test]
+fn keys_that_expire_are_missed_only_when_half_of_them_are_gone() {
+    for (share, expected) in [(4, true), (1, false)] {
+        let mut world = steady();
+        for node in &mut world.nodes {
+            node.is_cache = true;
+        }
+        world.run(200);
+        let world = restart_in(world, |world| world.nodes[0].keys /= share);
+        assert_eq!(world.notes.iter().any(is_amnesia), expected, "1/{share} of the keys");
+    }
+}
+
+#[test]
+fn an_older_snapshot_is_amnesia_by_its_offset() {
+    for (behind, expected) in [(100, true), (0, false)] {
+        let world = restart_changed(|world| {
+            let offset = world.nodes[1].offset;
+            world.nodes[0].descends = Some((world.nodes[1].replid, offset + 1 - behind));
+            world.nodes[0].offset = offset - behind;
+        });
+        assert_eq!(world.notes.iter().any(is_amnesia), expected, "{behind} bytes behind");
+    }
+}
+
+#[test]
+fn a_replica_restarted_on_its_own_is_no_successor() {
+    let mut world = steady();
+    world.fault(Fault::Kill(2));
+    world.run(50);
+    let (replid, offset) = (world.nodes[2].replid, world.nodes[2].offset);
+    world.fault(Fault::Restart { node: 2, keeps_keys: true, alone: true });
+    world.nodes[2].descends = Some((replid, offset + 1));
+    world.nodes[2].offset = offset;
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(0));
+    assert_eq!(world.route.epoch, Epoch(1));
+    assert_eq!(world.nodes[2].follows, Some(0));
+}
+
+#[test]
+fn a_signal_about_another_epoch_is_stale() {
+    let mut world = steady();
+    let version = world.route.version;
+    let signal = Signal { epoch: Epoch(0), node: NodeId(0), kind: SignalKind::NotPrimary };
+    world.step(Event::Signalled(signal));
+    world.run(20);
+    assert_eq!(world.route.version, version);
+}
+
+#[test]
+fn silence_while_we_stood_still_is_no_silence() {
+    let mut world = steady();
+    world.fault(Fault::Stall(3_000));
+    world.fault(Fault::Hang(0));
+    world.run(2_999);
+    world.fault(Fault::Resume(0));
+    world.run(500);
+    assert_eq!(serving(&world), Some(0));
+    assert_eq!(world.route.epoch, Epoch(1));
+    assert!(!world.notes.iter().any(|it| matches!(it, Note::PrimaryLost { .. })));
+}
+
+#[test]
+fn a_refusal_from_before_we_woke_is_out_of_date() {
+    let mut world = steady();
+    world.fault(Fault::Stall(500));
+    world.fault(Fault::Kill(0));
+    world.run(300);
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.run(300);
+    assert!(!world.notes.iter().any(|it| matches!(it, Note::Held { .. })), "{:?}", world.notes);
+}
+
+#[test]
+fn roles_changed_by_hand_have_a_second() {
+    let mut world = steady();
+    world.nodes[0].follows = Some(1);
+    world.run(700);
+    assert_eq!(world.route.gate, Gate::Held);
+    world.promote_by_hand(1);
+    world.run(300);
+    assert_eq!(serving(&world), Some(1));
+    assert!(world.promoted.is_empty());
+}
+
+#[test]
+fn what_may_have_been_promoted_is_never_passed_over_for_being_out_of_reach() {
+    let mut world = steady();
+    world.fault(Fault::SlowWorker(100));
+    world.fault(Fault::Kill(0));
+    world.run(400);
+    world.fault(Fault::Hang(1));
+    world.fault(Fault::Hang(2));
+    world.run(1_500);
+    let first = world.promoted.first().expect("asked").1;
+    let (first_at, other) = (usize::from(first.0), 3 - usize::from(first.0));
+    world.fault(Fault::Cut(first_at));
+    world.fault(Fault::Resume(other));
+    world.run(6_000);
+    assert!(world.promoted.iter().all(|it| it.1 == first), "{:?}", world.promoted);
+    assert_eq!(world.route.gate, Gate::Held);
+    world.fault(Fault::Resume(first_at));
+    world.fault(Fault::Heal(first_at));
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(first.0));
+}
+
+#[test]
+fn what_a_replica_has_received_is_waited_for() {
+    let mut world = steady();
+    // At the verdict it would lose against the other one; when it has drained it has more.
+    world.nodes[2].is_frozen = true;
+    world.run(200);
+    world.nodes[1].undrained = 900;
+    world.run(150);
+    world.fault(Fault::Kill(0));
+    world.run(330);
+    assert!(world.promoted.is_empty(), "{:?}", world.notes);
+    assert!(world.nodes[1].offset < world.nodes[2].offset);
+    world.run(800);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+}
+
+#[test]
+fn refused_by_a_primary_that_replicas_hear_is_no_death() {
+    let mut world = steady();
+    world.nodes[0].is_refusing = true;
+    for _ in 0..20 {
+        world.run(50);
+        world.nodes[0].offset += 10;
+    }
+    assert!(world.promoted.is_empty(), "{:?}", world.notes);
+    assert_eq!(world.route.gate, Gate::Held);
+    world.nodes[0].is_refusing = false;
+    world.run(300);
+    assert_eq!(serving(&world), Some(0));
+}
+
+#[test]
+fn a_server_that_was_started_empty_claims_nothing_and_joins() {
+    let mut world = World::new(3, params());
+    let node = &mut world.nodes[2];
+    (node.follows, node.replid, node.offset, node.keys) = (None, 7, 0, 0);
+    world.run(500);
+    assert_eq!(serving(&world), Some(0));
+    assert_eq!(world.nodes[2].follows, Some(0));
+}
+
+#[test]
+fn a_server_with_other_data_is_left_to_a_human() {
+    let mut world = World::new(3, params());
+    world.fault(Fault::Kill(2));
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(0));
+    world.fault(Fault::Restart { node: 2, keeps_keys: true, alone: true });
+    world.run(2_000);
+    assert_eq!(world.nodes[2].follows, None);
+    assert!(world.notes.iter().any(|it| matches!(it, Note::LeftAlone { node: NodeId(2), .. })));
+}
+
+#[test]
+fn a_primary_that_was_replaced_while_nobody_looked_is_not_found() {
+    let mut world = World::new(3, params());
+    let node = &mut world.nodes[1];
+    (node.follows, node.replid, node.descends) = (Some(2), 9, Some((1, 500)));
+    world.fault(Fault::Kill(2));
+    world.run(3_000);
+    assert_eq!(world.route.gate, Gate::Held);
+}
+
+#[test]
+fn two_primaries_of_different_data_are_left_to_a_human() {
+    let mut world = World::new(3, params());
+    (world.nodes[2].follows, world.nodes[2].replid) = (None, 7);
+    world.run(3_000);
+    assert_eq!(world.route.gate, Gate::Held);
+    let is_said =
+        |it: &Note| matches!(it, Note::Waiting { reason } if reason.contains("primaries"));
+    assert!(world.notes.iter().any(is_said));
+    // And the one that continues the other's history is followed.
+    world.nodes[2].descends = Some((1, 500));
+    world.run(300);
+    assert_eq!(serving(&world), Some(2));
+}
