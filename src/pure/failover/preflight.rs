@@ -111,9 +111,7 @@ impl Brain {
             }
             Some(_) => {}
         }
-        if let Some(error) = &primary.impaired {
-            reasons.push(format!("{name} answers {error}"));
-        }
+        // That the primary itself is impaired (a full disk) speaks for it, if anything.
         reasons.extend(self.denied(serving.node, ask));
         reasons
     }

@@ -227,7 +227,10 @@ impl Brain {
             return self.take_back(now, format!("out of time in phase {stage}"));
         }
         match step {
-            Step::Draining { version } if self.drained >= version => self.pause(now, from),
+            // Not while an earlier pause is being lifted: the two could change places.
+            Step::Draining { version } if self.drained >= version && self.is_free(from) => {
+                self.pause(now, from);
+            }
             Step::Draining { .. } => {
                 let closed_at = self.switch.as_ref().and_then(|it| it.closed_at);
                 if closed_at.is_some_and(|it| now.since(it) >= DRAIN_MAX) {
@@ -405,14 +408,17 @@ impl Brain {
         }
     }
 
+    fn is_free(&self, node: NodeId) -> bool {
+        self.member(node).is_none_or(|it| it.pending.is_none())
+    }
+
     /// Lifts the pause of a node that serves again.
     fn unpause(&mut self) {
         let Some(node) = self.paused else { return };
         let serves = matches!(self.route.gate, Gate::Open(it) if it.node == node);
-        let is_free = self.member(node).is_none_or(|it| it.pending.is_none());
         // Not before every worker has seen the route: what waited at the node over an epoch that
         // came to nothing is taken back first.
-        if serves && is_free && self.confirmed >= self.route.version {
+        if serves && self.is_free(node) && self.confirmed >= self.route.version {
             self.order(Order::Unpause { node });
         }
     }
