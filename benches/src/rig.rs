@@ -4,7 +4,7 @@
 use segue::pure::command::Table;
 use segue::pure::mux::{Deal, Mux};
 use segue::pure::resp::request;
-use segue::pure::session::{Limits, Policy, Session, UncertainWrites, World};
+use segue::pure::session::{Limits, NoReplicas, Policy, Session, UncertainWrites, World};
 use segue::pure::time::Time;
 use segue::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -140,6 +140,7 @@ fn policy(shares: bool) -> Policy {
         shares,
         allow: Vec::new(),
         gap_channel: None,
+        noreplicas: NoReplicas::Return,
     }
 }
 

@@ -17,6 +17,7 @@ pub struct Sessions {
     #[serde(rename = "max_query_buffer", serialize_with = "human::write_memory")]
     max_query_buffer_bytes: usize,
     allow: Allowed,
+    #[serde(skip_serializing_if = "Option::is_none")]
     gap_channel: Option<String>,
     #[serde(serialize_with = "write_no_replicas")]
     noreplicas: NoReplicas,

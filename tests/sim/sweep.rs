@@ -11,8 +11,12 @@ use std::thread;
 /// Seeds of one ordinary test run.
 const SEEDS: u64 = 256;
 
-/// Failures that are told before a sweep gives up.
-const FAILURES_MAX: usize = 12;
+/// Failures after which a sweep gives up.
+const FAILURES_MAX: u64 = 8;
+
+/// Of how many runs, at most, one may end with "decide for me". More would mean that Segue has
+/// stopped deciding.
+const HUMANS_PER_RUNS: u64 = 25;
 
 /// How one run ended.
 struct Ran {
@@ -56,6 +60,7 @@ fn number(name: &str) -> Option<u64> {
 fn sweep() {
     let (first, count) =
         (number("SEGUE_FIRST").unwrap_or(0), number("SEGUE_SEEDS").unwrap_or(SEEDS));
+    let failures_max = number("SEGUE_FAILURES").unwrap_or(FAILURES_MAX);
     let next = AtomicU64::new(first);
     let ran = Mutex::new(Vec::new());
     let failed = AtomicU64::new(0);
@@ -68,7 +73,7 @@ fn sweep() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let enough = failed.load(Ordering::Relaxed) >= FAILURES_MAX as u64;
+                    let enough = failed.load(Ordering::Relaxed) >= failures_max;
                     if seed >= first + count || enough {
                         break;
                     }
@@ -83,8 +88,10 @@ fn sweep() {
     let mut ran = ran.into_inner().unwrap();
     ran.sort_by_key(|it| it.seed);
     account(&ran);
-    let failures: Vec<String> = ran.iter().filter_map(describe).take(FAILURES_MAX).collect();
+    let failures: Vec<String> = ran.iter().filter_map(describe).collect();
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    let humans: u64 = ran.iter().map(|it| it.stats.humans_needed).sum();
+    assert!(humans <= count / HUMANS_PER_RUNS + 2, "a human is needed in {humans} runs");
 }
 
 fn describe(ran: &Ran) -> Option<String> {

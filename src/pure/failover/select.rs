@@ -175,7 +175,10 @@ fn judge(
     let kinship = lineage.kinship(report, lost.report);
     // Servers say 0 or 1 for "nothing yet". It is no lack where the primary's history, whose id a
     // replica takes over when its first copy is complete, has not begun either.
-    let has_copy = kinship == Kinship::Same && link.state != LinkState::Syncing;
+    // But a copy of nothing is nothing, once the primary had something.
+    let has_copy = kinship == Kinship::Same
+        && link.state != LinkState::Syncing
+        && (report.keys > 0 || lost.report.keys == 0);
     if report.offset <= 1 && !is_salvage && !has_copy {
         return Err(Reject::NeverSynced);
     }

@@ -240,8 +240,10 @@ impl Brain {
         self.nodes()
             .filter(|(node, _)| *node != serving.node)
             .find(|(_, member)| {
+                let since = fresh.max(member.answered_at);
                 member.is_at(&link.host, link.port)
-                    && member.report_since(fresh).is_some_and(Report::is_primary)
+                    && member.pending.is_none()
+                    && member.report_since(since).is_some_and(Report::is_primary)
             })
             .map(|(node, _)| node)
     }

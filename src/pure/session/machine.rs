@@ -65,18 +65,14 @@ pub(super) struct Passing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
     /// A route newer than this is worth a try at once.
-    version: u64,
-    at: Time,
+    pub(super) version: u64,
+    pub(super) at: Time,
 }
 
 /// After a node proved not to be primary, or was not reached: how long until it is tried again
 /// although the control plane has said nothing. It normally speaks within a millisecond; this is
 /// for what it cannot see.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// How often, and how many times, to look whether the target of a redirection has arrived.
-const TARGET_POLL: Duration = Duration::from_millis(5);
-const TARGET_POLLS_MAX: u32 = 200;
 
 /// One client's conversation.
 #[derive(Debug)]
@@ -122,11 +118,11 @@ pub struct Session {
     held: Held,
     /// What this session has of the worker's requests in flight.
     in_flight: usize,
-    pub(super) draining: super::drain::Draining,
+    pub(super) draining: super::handover::Draining,
     /// Whom the directory has as the target of this session's tracking.
-    redirects_to: Option<u64>,
+    pub(super) redirects_to: Option<u64>,
     /// How often it was asked where that target stands now.
-    target_polls: u32,
+    pub(super) target_polls: u32,
     /// The last node did not take this session's login.
     pub(super) login_refused: bool,
     /// What is being dealt with now was doubted, and that is settled.
@@ -165,7 +161,7 @@ impl Session {
             charged: 0,
             held: Held::default(),
             in_flight: 0,
-            draining: super::drain::Draining::default(),
+            draining: super::handover::Draining::default(),
             redirects_to: None,
             target_polls: 0,
             login_refused: false,
@@ -361,37 +357,6 @@ impl Session {
         self.identity.forget(world);
         self.uncount_drained(world);
         world.directory.redirect(self.redirects_to.take(), None);
-    }
-
-    /// Whether the connection is needed although the client asks for nothing.
-    fn is_listening(&self, world: &World) -> bool {
-        self.state.is_listening() || self.identity.is_target(world)
-    }
-
-    /// Whether another session, to which this one redirects its tracking, is still on its way to
-    /// the node. Not for ever: it may never get there.
-    fn waits_for_target(&self, world: &World) -> bool {
-        self.target_polls < TARGET_POLLS_MAX
-            && self.redirects_to.is_some_and(|it| world.directory.is_moving(it, world.route.epoch))
-    }
-
-    /// Keeps the directory's view of this session's tracking.
-    fn note_redirect(&mut self, world: &mut World, now: Time) {
-        let target = self.state.rare().and_then(|it| it.tracking.as_ref()?.redirect);
-        if target != self.redirects_to {
-            world.directory.redirect(self.redirects_to, target);
-            self.redirects_to = target;
-        }
-        if matches!(self.link, Link::Up) {
-            self.target_polls = 0;
-        } else if target.is_some()
-            && self.retry.is_none()
-            && world.route.primary().is_some()
-            && self.waits_for_target(world)
-        {
-            self.target_polls += 1;
-            self.retry = Some(Retry { version: world.route.version, at: now + TARGET_POLL });
-        }
     }
 
     /// When to call [`on_deadline`](Self::on_deadline), if at all.

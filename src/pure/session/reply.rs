@@ -1,18 +1,16 @@
 //! From the node's bytes to the client: whose reply a frame is, what it changes, and whether the
 //! client sees it.
 
-use super::log::{Entry, Taken};
+use super::log::Entry;
 use super::machine::{End, Link, Passing, Session};
 use super::recover::Recovery;
 use super::state::{Change, ReplyMode};
 use super::subscription::Kind;
-use super::transaction::{Queued, Shows, Transaction};
-use super::{Expect, NoReplicas, Proof, World, identity, scan, script, texts};
-use crate::pure::command::Effect;
+use super::transaction::{Queued, Shows};
+use super::{Expect, NoReplicas, Proof, World, identity, scan, texts};
 use crate::pure::resp::reply::{self, Scan};
 use crate::pure::resp::write::Proto;
 use crate::pure::time::Time;
-use std::sync::Arc;
 
 impl Session {
     /// The node sent `input`, raw bytes of a dedicated connection.
@@ -206,57 +204,6 @@ impl Session {
         if self.is_current(world) {
             self.proof_seen |= proof != Proof::NoReplicas;
             self.retry_later(world, now);
-        }
-    }
-
-    /// A reply on a link whose node has proved not to be a primary. What it did all the same is
-    /// answered in its place; the rest is taken back.
-    fn on_draining_frame(&mut self, world: &mut World, frame: &[u8]) {
-        let line = frame.strip_suffix(b"\r\n").unwrap_or(frame);
-        let proof = Proof::of(line);
-        let table = Arc::clone(&world.table);
-        let Link::Draining(recovery) = &mut self.link else { return };
-        while matches!(self.log.front(), Some(Entry { expect: Expect::Local(_), .. })) {
-            if let Some(Taken { entry: Entry { at, expect: Expect::Local(reply), .. }, .. }) =
-                self.log.take()
-            {
-                recovery.answer(at, reply);
-            }
-        }
-        if let Some(Entry { expect: Expect::Confirm(_, Some(left)), .. }) = self.log.front_mut()
-            && frame.first() != Some(&b'-')
-            && *left > 1
-        {
-            *left -= 1;
-            return;
-        }
-        let Some(taken) = self.log.take() else { return };
-        let Taken { entry: Entry { at, effect, .. }, .. } = &taken;
-        let (at, effect) = (*at, *effect);
-        let is_exec = matches!(taken.entry.expect, Expect::Exec);
-        let is_script = matches!(taken.entry.expect, Expect::Script(_));
-        // On a replica no write of a script is done.
-        let never_ran = proof.is_some()
-            || recovery.is_in_multi()
-            || is_script && Proof::is_said_by_scripts(line);
-        if taken.entry.streamed.is_some_and(|it| it.gone) {
-            world.tally.refused_streamed += 1;
-            recovery.answer(at, texts::STREAM_CUT);
-        } else if is_exec {
-            recovery.drain_exec(&table, taken, frame);
-        } else if !never_ran && effect == Effect::Write && frame != texts::QUEUED {
-            // Done, or refused for a reason of its own; never again.
-            recovery.answer(at, frame);
-        } else {
-            world.tally.replayed_writes += u64::from(effect == Effect::Write);
-            recovery.again(&table, taken);
-        }
-    }
-
-    /// Ends the draining once everything that was sent has its answer.
-    pub(super) fn finish_draining(&mut self, world: &mut World) {
-        if matches!(self.link, Link::Draining(_)) && !self.log.has_sent() {
-            self.lose_link(world);
         }
     }
 
@@ -474,36 +421,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    /// The reply of an `EXEC` as the client is to see it, element by element.
-    fn shown_exec(
-        &mut self,
-        world: &mut World,
-        run: &Transaction,
-        frame: &[u8],
-    ) -> Option<Vec<u8>> {
-        let header = frame.iter().position(|&it| it == b'\n')? + 1;
-        let mut out = frame.get(..header)?.to_vec();
-        let (first, epoch) = (world.first_epoch.unwrap_or(self.epoch), self.epoch);
-        for (item, queued) in reply::items(frame).zip(run.queue()) {
-            let shown = match queued.shows {
-                Shows::AsIs => None,
-                Shows::Cursor => scan::incoming(item, first, epoch),
-                Shows::Identity(ask) => {
-                    identity::shown(&mut self.identity, world, epoch, ask, item)
-                }
-                Shows::Hello => identity::hello(&mut self.identity, world, epoch, item),
-                Shows::Script => {
-                    if reply::error_text(item).is_none() {
-                        script::note_queued(world, epoch, &queued.request);
-                    }
-                    None
-                }
-            };
-            out.extend_from_slice(shown.as_deref().unwrap_or(item));
-        }
-        Some(out)
     }
 
     /// A frame for a `SUBSCRIBE` or its kin, of which `left` are to come.

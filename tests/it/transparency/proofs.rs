@@ -215,6 +215,7 @@ fn a_full_primary_answers_for_itself(kind: Kind) {
 /// Method: a snapshot that cannot be written.
 fn a_primary_that_cannot_save_answers_for_itself(kind: Kind) {
     let scene = Scene::start_with(kind, &["--enable-protected-configs", "yes"], |_| {});
+    scene.proxy.announce(&["\"Node answers, and something is wrong with it\""]);
     let mut session = scene.client();
     for (name, value) in [("save", "3600 1"), ("dir", "/proc")] {
         assert_eq!(scene.primary().call(&["CONFIG", "SET", name, value]), "+OK");

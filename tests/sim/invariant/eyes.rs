@@ -5,7 +5,7 @@ use crate::proxy::micros;
 use crate::swarm::Us;
 use segue::pure::detect;
 use segue::pure::failover::{Finding, Probed};
-use segue::pure::topology::{Epoch, Report};
+use segue::pure::topology::{Epoch, Report, RunId};
 use std::collections::BTreeMap;
 
 /// What one proxy has heard of one node.
@@ -48,6 +48,8 @@ pub(crate) struct Eyes {
     pub(crate) switches: u64,
     /// Nobody who held more could be had for long: the primary may serve as it is.
     pub(crate) forgiven: bool,
+    /// A promotion of this process had no answer.
+    pub(crate) uncertain: Option<(usize, RunId)>,
 }
 
 impl Eyes {
@@ -67,6 +69,7 @@ impl Eyes {
             orders_while_held: 0,
             switches: 0,
             forgiven: false,
+            uncertain: None,
         }
     }
 
@@ -127,6 +130,7 @@ impl Eyes {
         self.served_point = self.known[node].point;
         self.orders_while_held = 0;
         self.forgiven = false;
+        self.uncertain = None;
     }
 
     pub(crate) fn ordered(&mut self, epoch: Epoch, node: usize) {

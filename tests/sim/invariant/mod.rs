@@ -20,6 +20,7 @@ mod rejoin;
 mod session;
 mod stale;
 mod unchanged;
+mod unknown;
 mod witness;
 
 use crate::client::Outcome;
@@ -164,6 +165,7 @@ impl Sim {
                 self.check_candidate(p, node, *epoch);
                 self.check_barrier(p, *epoch);
                 if self.checker.eyes[p].is_first_order(*epoch) {
+                    self.check_unknown(p, node);
                     self.check_evidence(p);
                     self.check_witness(p);
                     self.check_eligible(p, node);
@@ -208,6 +210,7 @@ impl Sim {
 
     /// An order's outcome is about to be told to the brain.
     pub(crate) fn check_ordered(&mut self, p: usize, order: &Order, outcome: &Ended) {
+        self.note_outcome(p, order, outcome);
         if matches!(outcome, Ended::Refused(_) | Ended::NotSent(_)) {
             let now = self.now;
             self.checker.eyes[p].known[usize::from(order.node().0)].refused_at = Some(now);

@@ -1,0 +1,30 @@
+//! A promotion whose outcome is unknown is asked of the same node again, never of the next one,
+//! as long as the process that was asked lives.
+
+use crate::node::report::run_id;
+use crate::sim::Sim;
+use segue::pure::failover::{Order, Outcome};
+
+impl Sim {
+    /// An order's outcome is told.
+    pub(super) fn note_outcome(&mut self, p: usize, order: &Order, outcome: &Outcome) {
+        let Order::Promote { node, epoch } = order else { return };
+        let node = usize::from(node.0);
+        let run = self.checker.eyes[p].known[node].report.as_ref().map(|it| it.run_id);
+        // A probe may have told long ago.
+        let is_settled = self.checker.eyes[p].opened.contains_key(epoch);
+        if *outcome == Outcome::Unknown && !is_settled {
+            self.checker.eyes[p].uncertain = run.map(|it| (node, it));
+        }
+    }
+
+    /// Node `chosen` is about to be promoted in an epoch of its own.
+    pub(super) fn check_unknown(&mut self, p: usize, chosen: usize) {
+        let Some((node, run)) = self.checker.eyes[p].uncertain else { return };
+        let process = self.nodes[node].process.as_ref();
+        let lives = process.is_some_and(|it| run_id(it.run) == run);
+        self.check(node == chosen || !lives, "unknown", || {
+            format!("node {chosen} is promoted while node {node} may have been")
+        });
+    }
+}
