@@ -14,6 +14,17 @@ use crate::pure::time::Time;
 /// Bytes of a large request that wait for the socket.
 const STREAM_CHUNK_MAX: usize = 256 * 1024;
 
+/// How a request comes to be admitted.
+#[derive(Clone, Copy, Debug)]
+enum Arrival {
+    New,
+    /// It was seen first at `at`, and taken back from a link; `ran` if it may have run there.
+    Again {
+        at: Time,
+        ran: bool,
+    },
+}
+
 impl Session {
     /// Admits what it can of `input` and returns how many bytes it took.
     pub(super) fn admit(&mut self, world: &mut World, now: Time, input: &[u8]) -> usize {
@@ -41,7 +52,7 @@ impl Session {
             match self.requests.scan(rest) {
                 Scan::Frame { len } => {
                     let frame = rest.get(..len).unwrap_or_default();
-                    if !self.admit_frame(world, now, frame, now, false) {
+                    if !self.admit_frame(world, now, frame, Arrival::New) {
                         return taken;
                     }
                     taken += len;
@@ -53,11 +64,15 @@ impl Session {
                         return taken;
                     }
                 }
+                Scan::Error(error) if error.is_for_strangers() && self.refusal.is_some() => {
+                    // Nobody can say now who this is, and it is refused in either case.
+                    self.requests = request::Scanner::new(world.limits.request);
+                }
                 Scan::Error(error) if error.is_for_strangers() && self.asks_who_it_is(now) => {
                     return taken;
                 }
                 Scan::Error(error) => {
-                    self.push_local(now, Expect::Fatal(error.reply().into()));
+                    self.push_here(now, Expect::Fatal(error.reply().into()));
                     self.answer_front();
                     return input.len();
                 }
@@ -84,21 +99,20 @@ impl Session {
         while self.may_admit(world) {
             match self.replay.pop_front() {
                 None => return,
-                Some(Item::Local { at, reply }) => {
-                    self.push_local(at, Expect::Local(reply));
+                Some(Item::Here { at, expect }) => {
+                    self.push_here(at, expect);
                     self.answer_front();
                 }
-                Some(Item::Fatal { at, reply }) => {
-                    self.push_local(at, Expect::Fatal(reply));
-                    self.answer_front();
-                }
-                Some(Item::Raw { at, request }) => {
-                    if !self.admit_frame(world, now, &request, at, true) {
-                        self.replay.push_front(Item::Raw { at, request });
+                Some(Item::Raw { at, request, ran }) => {
+                    if !self.admit_frame(world, now, &request, Arrival::Again { at, ran }) {
+                        self.replay.push_front(Item::Raw { at, request, ran });
                         return;
                     }
                 }
-                Some(Item::Stream { entry, request }) => self.log.push(*entry, &request),
+                Some(Item::Kept { entry, request }) => {
+                    self.tail_multi &= !matches!(entry.expect, Expect::DiscardAs(_));
+                    self.log.push(*entry, &request);
+                }
             }
         }
     }
@@ -132,6 +146,7 @@ impl Session {
                 | Expect::Change(_)
                 | Expect::Exec
                 | Expect::ExecAsNull
+                | Expect::DiscardAs(_)
                 | Expect::Confirm(..)
                 | Expect::Cursor
                 | Expect::Script(_)
@@ -144,15 +159,18 @@ impl Session {
         }
     }
 
-    /// Admits one complete request, seen first at `at`; false if it must wait for another link.
+    /// Admits one complete request; false if it must wait for another link.
     fn admit_frame(
         &mut self,
         world: &mut World,
         now: Time,
         frame: &[u8],
-        at: Time,
-        again: bool,
+        arrival: Arrival,
     ) -> bool {
+        let (at, again, ran) = match arrival {
+            Arrival::New => (now, false, false),
+            Arrival::Again { at, ran } => (at, true, ran),
+        };
         let canonical;
         let frame = if frame.starts_with(b"*") {
             frame
@@ -166,8 +184,8 @@ impl Session {
         }
         if !again {
             count(world, class.effect);
-            if self.refuses(world, frame.len()) {
-                self.refuse(world, now, class, false);
+            if self.refuses(world, class.special, frame.len()) {
+                self.refuse(world, now, class.special, frame);
                 return true;
             }
         }
@@ -181,7 +199,7 @@ impl Session {
         // `QUIT` has no bytes in the log, but may have to be admitted again.
         let original = (instead.is_some() || len == 0).then(|| frame.into());
         let effect = class.effect;
-        let entry = Entry { len, at, effect, expect, original, streamed: None };
+        let entry = Entry { len, at, effect, expect, original, streamed: None, ran };
         self.log.push(entry, request.get(..len).unwrap_or_default());
         if len == 0 {
             self.answer_front();
@@ -191,39 +209,50 @@ impl Session {
 
     /// Whether a new request must be turned away because the hold is full. Once one was, all that
     /// follow are, until those before are gone: there is never a hole inside a pipeline.
-    fn refuses(&mut self, world: &mut World, len: usize) -> bool {
+    fn refuses(&mut self, world: &mut World, special: Special, len: usize) -> bool {
+        if self.refusal.is_some() {
+            return special != Special::Quit;
+        }
         if self.can_send(world) {
             return false;
         }
         world.tally.held += 1;
         if world.route.primary().is_none() {
+            let others = world.budget.used.saturating_sub(self.charged);
             let own = self.log.bytes() + len;
-            self.refusing |= world.budget.used.saturating_add(own) > world.budget.max;
+            self.refusing |= others.saturating_add(own) > world.budget.max;
         }
-        self.refusing
+        // Small, and of no use if they are not obeyed in their place.
+        let is_obeyed = matches!(special, Special::Quit | Special::Reset | Special::ClientReply);
+        self.refusing && !is_obeyed
     }
 
     /// Answers a request with "try again" in its place.
-    fn refuse(&mut self, world: &mut World, now: Time, class: Class, streamed: bool) {
-        world.tally.refused_full += 1;
-        self.abort_transaction(class);
-        self.push_local(now, Expect::Local(texts::HOLD_FULL.into()));
-        if streamed {
-            self.stream = Some(Stream::Discard);
+    fn refuse(&mut self, world: &mut World, now: Time, special: Special, frame: &[u8]) {
+        let reply: Box<[u8]> = match &mut self.refusal {
+            Some(refusal) => {
+                refusal.count += 1;
+                refusal.reply.clone()
+            }
+            None => {
+                world.tally.refused_full += 1;
+                texts::HOLD_FULL.into()
+            }
+        };
+        if self.log.is_empty() {
+            self.refuse_now(special, frame, &reply);
+        } else if self.tail_multi {
+            let ends = matches!(special, Special::Exec | Special::Discard);
+            self.tail_multi &= !ends;
+            let refused = if ends { plan::refused_end } else { plan::refusal };
+            let (entry, request) = refused(now, &reply);
+            self.log.push(entry, &request);
+        } else {
+            self.push_here(now, Expect::Local(reply));
         }
-        self.answer_front();
     }
 
-    /// A command that will not reach the node leaves an open transaction aborted.
-    pub(super) fn abort_transaction(&mut self, class: Class) {
-        let ends = matches!(class.special, Special::Exec | Special::Discard | Special::Reset);
-        if let Some(transaction) = &mut self.state.rare_mut().transaction {
-            transaction.abort();
-        }
-        self.tail_multi &= !ends;
-    }
-
-    fn push_local(&mut self, at: Time, expect: Expect) {
+    fn push_here(&mut self, at: Time, expect: Expect) {
         self.log.push(Entry::without_request(at, expect), &[]);
     }
 
@@ -275,19 +304,19 @@ impl Session {
             && !world.policy.allow.contains(&allow)
         {
             world.tally.refused_policy += 1;
-            self.push_local(now, Expect::Local(texts::not_allowed(name, allow.key()).into()));
+            let (entry, request) = plan::refusal(now, &texts::not_allowed(name, allow.key()));
+            self.log.push(entry, &request);
             self.stream = Some(Stream::Discard);
-            self.answer_front();
             return true;
         }
-        if self.refuses(world, 0) {
-            self.refuse(world, now, class, true);
+        if self.refuses(world, class.special, 0) {
+            self.refuse(world, now, class.special, b"");
+            self.stream = Some(Stream::Discard);
             return true;
         }
         let expect = plan::streamed(class.special, rest);
         let streamed = Some(Streamed::default());
-        let entry =
-            Entry { len: 0, at: now, effect: class.effect, expect, original: None, streamed };
+        let entry = Entry { effect: class.effect, streamed, ..Entry::without_request(now, expect) };
         self.log.push(entry, &[]);
         self.stream = Some(Stream::Relay);
         true

@@ -22,6 +22,12 @@ impl Blocking {
         Some(Self { wait, until: wait.limit.map(|it| at + it), counts })
     }
 
+    /// Whether it may wait longer than other commands are held: it asked for that, and it can be
+    /// answered when its time is over.
+    pub(super) const fn may_outwait(&self) -> bool {
+        !self.counts || self.until.is_none()
+    }
+
     /// Whether a timeout can be answered without the node.
     pub(super) const fn is_answerable(&self) -> bool {
         !self.counts

@@ -21,7 +21,6 @@
 use super::World;
 use super::machine::{Link, Session};
 use super::proof::Proof;
-use super::recover::Recovery;
 use crate::pure::resp::reply;
 use crate::pure::resp::write;
 use crate::pure::time::Time;
@@ -103,8 +102,7 @@ impl Session {
         let Link::Doubting(doubt) = std::mem::replace(&mut self.link, Link::Up) else { return };
         if is_replica {
             self.note_proof(world, now, Proof::Readonly);
-            let recovery = Recovery::new(self.state.is_in_transaction());
-            self.link = Link::Draining(Box::new(recovery));
+            self.start_draining();
         }
         self.is_settled = true;
         for frame in doubt.into_frames() {

@@ -16,6 +16,7 @@
 //! * `sent` never passes the end, and never goes back except with the connection.
 
 use super::Expect;
+use super::state::Change;
 use crate::pure::command::Effect;
 use crate::pure::time::Time;
 use bytes::{Buf, BytesMut};
@@ -36,6 +37,8 @@ pub(super) struct Entry {
     pub(super) original: Option<Box<[u8]>>,
     /// Set if it is too large to be kept.
     pub(super) streamed: Option<Streamed>,
+    /// It may have run on a link that was lost, and is sent again because the operator said so.
+    pub(super) ran: bool,
 }
 
 /// How much of a large request has passed.
@@ -48,9 +51,15 @@ pub(super) struct Streamed {
 }
 
 impl Entry {
+    /// An entry for which `request` is sent, whatever the client wrote.
+    pub(super) const fn sent_as(at: Time, request: &[u8], expect: Expect) -> Self {
+        let effect = Effect::Read;
+        Self { len: request.len(), at, effect, expect, original: None, streamed: None, ran: false }
+    }
+
     /// An entry for which nothing is sent.
     pub(super) fn without_request(at: Time, expect: Expect) -> Self {
-        Self { len: 0, at, effect: Effect::Read, expect, original: None, streamed: None }
+        Self::sent_as(at, b"", expect)
     }
 }
 
@@ -92,6 +101,12 @@ impl Log {
         debug_assert_eq!(entry.len, request.len());
         self.bytes.extend_from_slice(request);
         self.entries.push_back(entry);
+    }
+
+    /// From here on bytes pass that are no requests.
+    pub(super) fn push_tunnel(&mut self, at: Time) {
+        let streamed = Some(Streamed { complete: false, gone: true });
+        self.entries.push_back(Entry { streamed, ..Entry::without_request(at, Expect::Tunnel) });
     }
 
     /// Appends bytes to the last entry: the next part of a request that is streamed.
@@ -141,6 +156,31 @@ impl Log {
         self.sent = self.sent.saturating_sub(n);
     }
 
+    /// Whether a transaction is open behind the last entry, if one is open (`in_multi`) or not
+    /// in front of the first.
+    pub(super) fn ends_in_multi(&self, in_multi: bool) -> bool {
+        self.entries.iter().fold(in_multi, |open, it| match &it.expect {
+            Expect::Change(change) if matches!(**change, Change::Multi) => true,
+            Expect::Change(change) => open && !matches!(**change, Change::Discard | Change::Reset),
+            Expect::Exec | Expect::ExecAsNull | Expect::DiscardAs(_) => false,
+            Expect::Forward
+            | Expect::Acquaintance
+            | Expect::Local(_)
+            | Expect::Replace(_)
+            | Expect::Quit
+            | Expect::Fatal(_)
+            | Expect::Confirm(..)
+            | Expect::Blocking(_)
+            | Expect::Cursor
+            | Expect::Script(_)
+            | Expect::ScriptLoad(_)
+            | Expect::ScriptFlush
+            | Expect::Identity(_)
+            | Expect::Hello(_)
+            | Expect::Tunnel => open,
+        })
+    }
+
     /// The request whose reply comes next.
     pub(super) fn front(&self) -> Option<&Entry> {
         self.entries.front()
@@ -154,15 +194,15 @@ impl Log {
         self.entries.back()
     }
 
-    /// The bytes of the first entry.
-    pub(super) fn front_bytes(&self) -> &[u8] {
-        let len = self.entries.front().map_or(0, |it| it.len);
-        self.bytes.get(..len).unwrap_or_default()
-    }
-
     /// Whether every byte of the first entry was sent.
     pub(super) fn is_front_sent(&self) -> bool {
         self.entries.front().is_some_and(|it| it.len <= self.sent)
+    }
+
+    /// Likewise, and there is no more of it to come.
+    pub(super) fn is_front_whole(&self) -> bool {
+        let complete = |it: &Entry| it.streamed.is_none_or(|it| it.complete);
+        self.is_front_sent() && self.entries.front().is_some_and(complete)
     }
 
     /// Removes the first entry.
@@ -203,7 +243,8 @@ impl Log {
     /// Whether anything was sent and is unanswered.
     pub(super) fn has_sent(&self) -> bool {
         // A streamed request may have left no byte behind.
-        self.sent > 0 || self.entries.front().is_some_and(|it| it.len == 0 && it.streamed.is_some())
+        let gone = |it: &Entry| it.streamed.is_some_and(|it| it.gone);
+        self.sent > 0 || self.entries.front().is_some_and(gone)
     }
 
     /// Whether the node has all of the first request, or of a large one some, and owes an answer

@@ -1,14 +1,15 @@
 //! The session itself: its parts, and the events that its shell tells it.
 
 use super::doubt::Doubt;
+use super::hold::Refusal;
 use super::identity::Identity;
 use super::log::Log;
 use super::recover::{Item, Recovery};
 use super::restore::Restoring;
 use super::share::Sharing;
 use super::state::State;
-use super::{Expect, Held, World, texts};
-use crate::pure::resp::{reply, request};
+use super::{Held, World, texts};
+use crate::pure::resp::{LINE_MAX, reply, request};
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, Gate};
 use bytes::{Buf, BytesMut};
@@ -65,14 +66,18 @@ pub(super) struct Passing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
     /// A route newer than this is worth a try at once.
-    pub(super) version: u64,
-    pub(super) at: Time,
+    version: u64,
+    at: Time,
 }
 
 /// After a node proved not to be primary, or was not reached: how long until it is tried again
 /// although the control plane has said nothing. It normally speaks within a millisecond; this is
 /// for what it cannot see.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// How often, and how many times, to look whether the target of a redirection has arrived.
+const TARGET_POLL: Duration = Duration::from_millis(5);
+const TARGET_POLLS_MAX: u32 = 200;
 
 /// One client's conversation.
 #[derive(Debug)]
@@ -104,6 +109,12 @@ pub struct Session {
     pub(super) tail_multi: bool,
     /// New commands are refused until those that were held before are gone.
     pub(super) refusing: bool,
+    /// While what has arrived is refused together with what was held too long.
+    pub(super) refusal: Option<Refusal>,
+    /// The link has failed and no reply has come since: who waits has waited all the time.
+    pub(super) suspect: bool,
+    /// The client will send no more, and no more answers will come.
+    pub(super) closing: bool,
     pub(super) stuck_since: Option<Time>,
     pub(super) retry: Option<Retry>,
     pub(super) drop_link: bool,
@@ -111,18 +122,18 @@ pub struct Session {
     pub(super) tunnel: bool,
     pub(super) end: Option<End>,
     /// The client hung up, or its half of the connection.
-    eof: bool,
+    pub(super) eof: bool,
     /// What this session has of the worker's budget.
-    charged: usize,
+    pub(super) charged: usize,
     /// What this session has of the worker's held commands.
-    held: Held,
+    pub(super) held: Held,
     /// What this session has of the worker's requests in flight.
-    in_flight: usize,
+    pub(super) in_flight: usize,
     pub(super) draining: super::handover::Draining,
     /// Whom the directory has as the target of this session's tracking.
     pub(super) redirects_to: Option<u64>,
     /// How often it was asked where that target stands now.
-    pub(super) target_polls: u32,
+    target_polls: u32,
     /// The last node did not take this session's login.
     pub(super) login_refused: bool,
     /// What is being dealt with now was doubted, and that is settled.
@@ -151,6 +162,9 @@ impl Session {
             out: BytesMut::new(),
             tail_multi: false,
             refusing: false,
+            refusal: None,
+            suspect: false,
+            closing: false,
             stuck_since: None,
             retry: None,
             drop_link: false,
@@ -321,16 +335,15 @@ impl Session {
         if self.out.is_empty() && self.out.capacity() > KEPT_BYTES_MAX {
             self.out = BytesMut::new();
         }
-        if self.eof && !self.is_busy() {
-            self.end.get_or_insert(End::Client);
-        }
+        self.close_if_done();
     }
 
     /// Whether to read from the client: there is room for what it may send.
     pub fn wants_client(&self, world: &World) -> bool {
         self.end.is_none()
             && self.out.len() < world.limits.out_max
-            && self.inbox.len() < world.limits.query_buffer_max
+            // A line is never streamed.
+            && self.inbox.len() < world.limits.query_buffer_max.max(LINE_MAX + 2)
             && self.log.bytes() < world.limits.in_flight_bytes_max
             && self.log.count() < world.limits.in_flight_max
     }
@@ -345,18 +358,35 @@ impl Session {
         self.end
     }
 
-    /// The session goes: what it kept is no longer counted.
-    pub fn close(&mut self, world: &mut World) {
-        world.budget.used = world.budget.used.saturating_sub(self.charged);
-        self.charged = 0;
-        world.held.commands = world.held.commands.saturating_sub(self.held.commands);
-        world.held.bytes = world.held.bytes.saturating_sub(self.held.bytes);
-        self.held = Held::default();
-        world.in_flight = world.in_flight.saturating_sub(self.in_flight);
-        self.in_flight = 0;
-        self.identity.forget(world);
-        self.uncount_drained(world);
-        world.directory.redirect(self.redirects_to.take(), None);
+    /// Whether the connection is needed although the client asks for nothing.
+    fn is_listening(&self, world: &World) -> bool {
+        self.state.is_listening() || self.identity.is_target(world)
+    }
+
+    /// Whether another session, to which this one redirects its tracking, is still on its way to
+    /// the node. Not for ever: it may never get there.
+    fn waits_for_target(&self, world: &World) -> bool {
+        self.target_polls < TARGET_POLLS_MAX
+            && self.redirects_to.is_some_and(|it| world.directory.is_moving(it, world.route.epoch))
+    }
+
+    /// Keeps the directory's view of this session's tracking.
+    pub(super) fn note_redirect(&mut self, world: &mut World, now: Time) {
+        let target = self.state.rare().and_then(|it| it.tracking.as_ref()?.redirect);
+        if target != self.redirects_to {
+            world.directory.redirect(self.redirects_to, target);
+            self.redirects_to = target;
+        }
+        if matches!(self.link, Link::Up) {
+            self.target_polls = 0;
+        } else if target.is_some()
+            && self.retry.is_none()
+            && world.route.primary().is_some()
+            && self.waits_for_target(world)
+        {
+            self.target_polls += 1;
+            self.retry = Some(Retry { version: world.route.version, at: now + TARGET_POLL });
+        }
     }
 
     /// When to call [`on_deadline`](Self::on_deadline), if at all.
@@ -401,64 +431,11 @@ impl Session {
             && self.is_current(world)
     }
 
-    /// Whether what a client that hung up has asked for will be answered soon.
-    fn can_finish(&self, world: &World) -> bool {
-        let waits = matches!(self.log.front().map(|it| &it.expect), Some(Expect::Blocking(_)));
-        world.route.primary().is_some() && !waits
-    }
-
     /// Moves on whatever can move: answers that are due, requests that wait to be admitted.
     pub(super) fn pump(&mut self, world: &mut World, now: Time) {
         self.answer_front();
         self.admit_replay(world, now);
         self.admit_inbox(world, now);
-    }
-
-    /// After every event: what is kept is counted, and whether it is stuck is noted.
-    pub(super) fn settle(&mut self, world: &mut World, now: Time) {
-        if self.log.is_empty() && self.replay.is_empty() {
-            self.refusing = false;
-        }
-        let waiting = self.log.count() + self.replay.len();
-        if self.can_send(world) {
-            if let Some(since) = self.stuck_since.take()
-                && self.held.commands > 0
-            {
-                world.tally.released += waiting as u64;
-                world.hold_ended.push(now.since(since));
-            }
-        } else if self.stuck_since.is_none() {
-            self.stuck_since = Some(now);
-        }
-        let held = if self.can_send(world) || waiting == 0 {
-            Held::default()
-        } else {
-            Held { commands: waiting, bytes: self.log.bytes() }
-        };
-        world.held.commands =
-            (world.held.commands + held.commands).saturating_sub(self.held.commands);
-        world.held.bytes = (world.held.bytes + held.bytes).saturating_sub(self.held.bytes);
-        self.held = held;
-        let in_flight = if self.can_send(world) { waiting } else { 0 };
-        world.in_flight = (world.in_flight + in_flight).saturating_sub(self.in_flight);
-        self.in_flight = in_flight;
-        if self.eof && (!self.is_busy() || !self.can_finish(world)) {
-            self.end.get_or_insert(End::Client);
-        }
-        self.note_redirect(world, now);
-        let kept = self.kept();
-        world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
-        self.charged = kept;
-        self.count_drained(world);
-    }
-
-    /// Bytes that this session keeps for its client.
-    fn kept(&self) -> usize {
-        let transaction = self.state.rare().map_or(0, |it| {
-            it.transaction.as_ref().map_or(0, |it| it.bytes()) + it.subscriptions.bytes()
-        });
-        let replay: usize = self.replay.iter().map(Item::bytes).sum();
-        self.log.bytes() + self.inbox.len() + replay + transaction
     }
 
     /// The client is gone: nothing can be delivered any more.

@@ -28,19 +28,22 @@ mod admit;
 mod blocking;
 mod doubt;
 mod drain;
+mod exec;
 mod handover;
 mod hold;
 mod identity;
 mod log;
 mod machine;
+#[cfg(test)]
+mod model_test;
 mod plan;
 mod proof;
 mod recover;
-mod redirect;
 mod reply;
 mod restore;
 mod scan;
 mod script;
+mod settle;
 mod share;
 mod state;
 mod subscription;
@@ -48,7 +51,6 @@ mod tally;
 mod texts;
 mod tracking;
 mod transaction;
-mod transaction_reply;
 mod world;
 
 pub use crate::pure::resp::write::Proto;
@@ -77,6 +79,8 @@ enum Expect {
     Exec,
     /// `DISCARD`, sent in place of an `EXEC` whose watch was lost: the answer is null.
     ExecAsNull,
+    /// `DISCARD`, sent in place of a refused `EXEC` or `DISCARD`; this is the answer.
+    DiscardAs(Box<[u8]>),
     /// Our own question whether the node knows the client; the client does not see the answer.
     Acquaintance,
     /// `QUIT`: answered here, then the end.
@@ -101,4 +105,11 @@ enum Expect {
     Hello(Box<Change>),
     /// A replication stream (allowed by the operator): from here on bytes are only relayed.
     Tunnel,
+}
+
+impl Expect {
+    /// Whether it is answered here, when its turn comes: nothing is sent for it.
+    const fn is_here(&self) -> bool {
+        matches!(self, Self::Local(_) | Self::Quit | Self::Fatal(_))
+    }
 }

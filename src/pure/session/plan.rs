@@ -7,6 +7,7 @@
 
 use super::blocking::Blocking;
 use super::identity::{self, Ask};
+use super::log::Entry;
 use super::machine::Session;
 use super::scan::{self, Cursor};
 use super::state::{Change, Login, ReplyMode};
@@ -43,9 +44,22 @@ impl Plan {
     /// Answered with `reply`, whatever the node says. A command without its argument is sent, so
     /// that an open transaction is aborted as if the node itself had refused.
     fn replace(reply: impl Into<Box<[u8]>>) -> Self {
-        let refused = b"*1\r\n$4\r\nECHO\r\n".to_vec();
-        Self { expect: Expect::Replace(reply.into()), instead: Some(refused) }
+        Self { expect: Expect::Replace(reply.into()), instead: Some(INCOMPLETE.to_vec()) }
     }
+}
+
+/// A request that every server refuses, and whose refusal aborts an open transaction.
+const INCOMPLETE: &[u8] = b"*1\r\n$4\r\nECHO\r\n";
+const DISCARD: &[u8] = b"*1\r\n$7\r\nDISCARD\r\n";
+
+/// What is sent for a request that is refused inside a transaction: it must not run without it.
+pub(super) fn refusal(at: Time, reply: &[u8]) -> (Entry, Box<[u8]>) {
+    (Entry::sent_as(at, INCOMPLETE, Expect::Replace(reply.into())), INCOMPLETE.into())
+}
+
+/// What is sent for an `EXEC` or `DISCARD` that is refused: for its client the transaction is over.
+pub(super) fn refused_end(at: Time, reply: &[u8]) -> (Entry, Box<[u8]>) {
+    (Entry::sent_as(at, DISCARD, Expect::DiscardAs(reply.into())), DISCARD.into())
 }
 
 /// The class of a complete request.
@@ -54,6 +68,23 @@ pub(super) fn classify(table: &Table, frame: &[u8]) -> Class {
         Head::Ready { name, sub } => table.lookup(name, sub),
         Head::NeedMore | Head::Inline => table.lookup(b"", b""),
     }
+}
+
+/// What is sent for `frame`, which was queued at another node, when its transaction is reopened;
+/// `None` if it can go as it is.
+pub(super) fn requeued(world: &mut World, frame: &[u8]) -> Option<Vec<u8>> {
+    let args = request::args(frame);
+    let plan = match classify(&world.table, frame).special {
+        Special::Scan => cursor(world, frame, 1),
+        Special::Hscan | Special::Sscan | Special::Zscan => cursor(world, frame, 2),
+        Special::EvalSha => evalsha(world, &args),
+        Special::ClientKill | Special::ClientUnblock | Special::ClientTracking => {
+            return identity::translate(world, &args);
+        }
+        Special::ClientReply => client_reply(frame),
+        _ => return None,
+    };
+    plan.instead
 }
 
 /// What the reply to a request that is too large to be kept will mean; `start` is what is there
@@ -79,6 +110,10 @@ pub(super) fn special(
     again: Option<Time>,
 ) -> Plan {
     let args = request::args(frame);
+    if args.len() > 1 && is_bare(special) {
+        // The node refuses it, and nothing changes but that a transaction is aborted.
+        return Plan::forward();
+    }
     match special {
         Special::Refused(allow) => refused(session, world, allow, &args),
         Special::Quit => Plan::expect(Expect::Quit),
@@ -125,7 +160,7 @@ pub(super) fn special(
         Special::ClientKill | Special::ClientUnblock => {
             Plan { expect: Expect::Forward, instead: identity::translate(world, &args) }
         }
-        Special::ClientReply => reply_mode(&args),
+        Special::ClientReply => client_reply(frame),
         Special::ClientTracking => Plan {
             instead: identity::translate(world, &args),
             ..tracking(&args).map_or_else(Plan::forward, Plan::change)
@@ -134,21 +169,10 @@ pub(super) fn special(
     }
 }
 
-/// What is sent for `frame`, which was queued at another node, when its transaction is reopened;
-/// `None` if it can go as it is.
-pub(super) fn requeued(world: &mut World, frame: &[u8]) -> Option<Vec<u8>> {
-    let args = request::args(frame);
-    let plan = match classify(&world.table, frame).special {
-        Special::Scan => cursor(world, frame, 1),
-        Special::Hscan | Special::Sscan | Special::Zscan => cursor(world, frame, 2),
-        Special::EvalSha => evalsha(world, &args),
-        Special::ClientKill | Special::ClientUnblock | Special::ClientTracking => {
-            return identity::translate(world, &args);
-        }
-        Special::ClientReply => reply_mode(&args),
-        _ => return None,
-    };
-    plan.instead
+/// Whether the servers refuse any argument of this.
+const fn is_bare(special: Special) -> bool {
+    use Special as S;
+    matches!(special, S::Multi | S::Exec | S::Discard | S::Reset | S::Unwatch)
 }
 
 /// Commands that only change the state of their connection.
@@ -195,8 +219,7 @@ fn exec(session: &mut Session, world: &mut World) -> Plan {
     session.tail_multi = false;
     if session.state.is_watch_broken() && session.state.is_in_transaction() {
         world.tally.watches_broken += 1;
-        let discard = b"*1\r\n$7\r\nDISCARD\r\n".to_vec();
-        return Plan { expect: Expect::ExecAsNull, instead: Some(discard) };
+        return Plan { expect: Expect::ExecAsNull, instead: Some(DISCARD.to_vec()) };
     }
     Plan::expect(Expect::Exec)
 }
@@ -258,15 +281,19 @@ fn script(special: Special, args: &Args<'_>) -> Plan {
     })
 }
 
+/// What a `CLIENT REPLY` asks for; `None` if the servers refuse it.
+pub(super) fn reply_mode(frame: &[u8]) -> Option<ReplyMode> {
+    let args = request::args(frame);
+    let word = (args.len() == 3).then(|| args.get(2)).flatten()?;
+    let mode = one_of(word, &[b"ON", b"OFF", b"SKIP"])?;
+    [ReplyMode::On, ReplyMode::Off, ReplyMode::SkipNext].get(mode).copied()
+}
+
 /// `CLIENT REPLY`. The node is asked to keep answering, whatever the client wants: that tells
 /// whether it would have obeyed, and keeps the framing.
-fn reply_mode(args: &Args<'_>) -> Plan {
-    let mode = (args.len() == 3).then(|| args.get(2)).flatten();
-    let Some(mode) = mode.and_then(|it| one_of(it, &[b"ON", b"OFF", b"SKIP"])) else {
-        return Plan::forward();
-    };
-    let mode = [ReplyMode::On, ReplyMode::Off, ReplyMode::SkipNext].get(mode).copied();
-    let change = Change::Reply(mode.unwrap_or_default());
+fn client_reply(frame: &[u8]) -> Plan {
+    let Some(mode) = reply_mode(frame) else { return Plan::forward() };
+    let change = Change::Reply(mode);
     let instead = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\nON\r\n".to_vec();
     Plan { expect: Expect::Change(Box::new(change)), instead: Some(instead) }
 }

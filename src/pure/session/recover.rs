@@ -12,12 +12,14 @@
 //! The order of answers stays the order of requests, because everything goes back through
 //! [`Session::admit_replay`] in that order, answers included.
 
-use super::log::{Entry, Taken};
-use super::machine::{Link, Session};
+use super::log::{Entry, Log, Taken};
+use super::machine::{End, Link, Session, Stream};
 use super::plan;
+use super::state::{Change, ReplyMode};
+use super::transaction::Transaction;
 use super::{Expect, UncertainWrites, World, texts};
-use crate::pure::command::{Effect, Special, Table};
-use crate::pure::resp::{reply, request, write};
+use crate::pure::command::Effect;
+use crate::pure::resp::{request, write};
 use crate::pure::time::Time;
 use std::collections::VecDeque;
 
@@ -25,29 +27,50 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) enum Item {
     /// A request, as the client wrote it.
-    Raw { at: Time, request: Box<[u8]> },
-    /// An answer that waits for its turn.
-    Local { at: Time, reply: Box<[u8]> },
-    /// The last word to a client that broke the protocol.
-    Fatal { at: Time, reply: Box<[u8]> },
-    /// The beginning of a large request of which nothing was lost.
-    Stream { entry: Box<Entry>, request: Box<[u8]> },
+    Raw { at: Time, request: Box<[u8]>, ran: bool },
+    /// Something that needs no node and waits for its turn.
+    Here { at: Time, expect: Expect },
+    /// What goes into the log as it came out of it: the beginning of a large request of which
+    /// nothing was lost, or a refusal that a transaction must hear of.
+    Kept { entry: Box<Entry>, request: Box<[u8]> },
 }
 
 impl Item {
+    /// What an entry of the log and its bytes come to; nothing if only Segue wanted to know.
+    pub(super) fn of(entry: Entry, bytes: Box<[u8]>) -> Option<Self> {
+        let at = entry.at;
+        if matches!(entry.expect, Expect::Acquaintance) {
+            return None;
+        }
+        if entry.expect.is_here() {
+            return Some(Self::Here { at, expect: entry.expect });
+        }
+        let refused = matches!(entry.expect, Expect::Replace(_) | Expect::DiscardAs(_));
+        if entry.streamed.is_some() || refused && entry.original.is_none() {
+            return Some(Self::Kept { entry: Box::new(entry), request: bytes });
+        }
+        let ran = entry.ran;
+        let request = match (entry.original, &entry.expect) {
+            (None, Expect::Confirm(_, Some(left))) => unconfirmed(bytes, *left),
+            (original, _) => original.unwrap_or(bytes),
+        };
+        Some(Self::Raw { at, request, ran })
+    }
+
     /// Bytes kept.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Raw { request, .. } | Self::Stream { request, .. } => request.len(),
-            Self::Local { reply, .. } | Self::Fatal { reply, .. } => reply.len(),
+            Self::Raw { request, .. } | Self::Kept { request, .. } => request.len(),
+            Self::Here { expect: Expect::Local(reply), .. } => reply.len(),
+            Self::Here { .. } => 0,
         }
     }
 
     /// When its request was first seen.
     pub(super) fn at(&self) -> Time {
         match self {
-            Self::Raw { at, .. } | Self::Local { at, .. } | Self::Fatal { at, .. } => *at,
-            Self::Stream { entry, .. } => entry.at,
+            Self::Raw { at, .. } | Self::Here { at, .. } => *at,
+            Self::Kept { entry, .. } => entry.at,
         }
     }
 }
@@ -58,79 +81,143 @@ impl Item {
 pub(super) struct Recovery {
     items: VecDeque<Item>,
     in_multi: bool,
+    /// Something was refused in the open transaction: it cannot run.
+    aborted: bool,
     /// Where the open transaction begins among the items; `None` if it was open before them.
     multi_at: Option<usize>,
+    /// What the requests queued since then change, one each.
+    queued: Vec<Option<Change>>,
+    /// Running one of those twice would show.
+    writes: bool,
     /// The transaction that was open at the start has ended in a way nobody knows, or ran.
     ended: bool,
-    /// All that was queued in the open transaction is harmless to run twice.
-    harmless: bool,
+    /// So did some transaction, and with it every watch.
+    watch_over: bool,
+    /// Confirmations of the first request in the log that were seen and not passed on.
+    confirmed: usize,
 }
 
 impl Recovery {
-    pub(super) fn new(in_multi: bool) -> Self {
-        Self { items: VecDeque::new(), in_multi, multi_at: None, ended: false, harmless: false }
-    }
-
-    /// Whether the transaction that was open before the first item is over.
-    pub(super) const fn has_ended_transaction(&self) -> bool {
-        self.ended
-    }
-
-    /// A request that can be admitted again.
-    pub(super) fn again(&mut self, table: &Table, taken: Taken) {
-        let Taken { entry, bytes, .. } = taken;
-        if matches!(entry.expect, Expect::Acquaintance) {
-            return;
-        }
-        if entry.streamed.is_some() {
-            self.items.push_back(Item::Stream { entry: Box::new(entry), request: bytes });
-            return;
-        }
-        let request = match (entry.original, &entry.expect) {
-            (None, Expect::Confirm(_, Some(left))) => unconfirmed(bytes, *left),
-            (original, _) => original.unwrap_or(bytes),
-        };
-        let special = plan::classify(table, &request).special;
-        if special == Special::Multi && !self.in_multi {
-            self.in_multi = true;
-            self.harmless = true;
-            self.multi_at = Some(self.items.len());
-        } else if matches!(special, Special::Exec | Special::Discard | Special::Reset) {
-            self.in_multi = false;
-        }
-        self.harmless &= entry.effect != Effect::Write || special == Special::Exec;
-        self.items.push_back(Item::Raw { at: entry.at, request });
-    }
-
-    /// `EXEC` was answered with `frame` by a node that has proved not to be a primary. What only
-    /// read is run again, in its place behind what was refused before it.
-    pub(super) fn drain_exec(&mut self, table: &Table, taken: Taken, frame: &[u8]) {
-        let ran = reply::error_text(frame).is_none();
-        if ran && !(self.in_multi && self.harmless && !reply::is_null(frame)) {
-            self.answer_exec(taken.entry.at, frame);
-        } else {
-            self.again(table, taken);
+    /// Nothing yet; `open` is the transaction that is open.
+    pub(super) fn new(open: Option<&Transaction>) -> Self {
+        Self {
+            items: VecDeque::new(),
+            in_multi: open.is_some(),
+            aborted: open.is_some_and(Transaction::is_aborted),
+            multi_at: None,
+            queued: Vec::new(),
+            writes: false,
+            ended: false,
+            watch_over: false,
+            confirmed: 0,
         }
     }
 
-    /// Whether what comes next was only queued: it cannot have run.
+    /// Whether a transaction is open behind the last item.
     pub(super) const fn is_in_multi(&self) -> bool {
         self.in_multi
     }
 
+    /// Whether the open transaction holds something that shows if it runs twice; `before` says so
+    /// of what was queued before the first item.
+    pub(super) const fn writes(&self, before: bool) -> bool {
+        self.writes || before && self.multi_at.is_none()
+    }
+
+    /// What the requests taken back into the open transaction change, one each, and whether others
+    /// were queued before.
+    pub(super) fn take_queued(&mut self) -> (Vec<Option<Change>>, bool) {
+        (std::mem::take(&mut self.queued), self.multi_at.is_none())
+    }
+
+    /// A confirmation for the first request of the log, of which `left` are to come; whether it
+    /// was the last.
+    pub(super) const fn confirm(&mut self, left: usize) -> bool {
+        self.confirmed += 1;
+        let last = self.confirmed >= left;
+        if last {
+            self.confirmed = 0;
+        }
+        last
+    }
+
+    /// Takes what needs no node from the front of the log.
+    pub(super) fn take_here(&mut self, log: &mut Log) {
+        while log.front().is_some_and(|it| it.expect.is_here()) {
+            let Some(Taken { entry, bytes, .. }) = log.take() else { return };
+            self.items.extend(Item::of(entry, bytes));
+        }
+    }
+
+    /// A request that can be admitted again.
+    pub(super) fn again(&mut self, taken: Taken) {
+        let Taken { entry, bytes, .. } = taken;
+        match &entry.expect {
+            Expect::Change(change) if matches!(**change, Change::Multi) && !self.in_multi => {
+                self.in_multi = true;
+                self.aborted = false;
+                self.multi_at = Some(self.items.len());
+                self.queued.clear();
+                self.writes = false;
+            }
+            Expect::Exec | Expect::DiscardAs(_) | Expect::ExecAsNull => self.in_multi = false,
+            Expect::Change(change) if matches!(**change, Change::Discard | Change::Reset) => {
+                self.in_multi = false;
+            }
+            Expect::Change(change) | Expect::Hello(change) if self.in_multi => {
+                self.queued.push(Some((**change).clone()));
+            }
+            Expect::Forward
+            | Expect::Local(_)
+            | Expect::Acquaintance
+            | Expect::Replace(_)
+            | Expect::Change(_)
+            | Expect::Quit
+            | Expect::Fatal(_)
+            | Expect::Confirm(..)
+            | Expect::Blocking(_)
+            | Expect::Cursor
+            | Expect::Script(_)
+            | Expect::ScriptLoad(_)
+            | Expect::ScriptFlush
+            | Expect::Identity(_)
+            | Expect::Hello(_)
+            | Expect::Tunnel => {
+                if self.in_multi {
+                    self.aborted |= matches!(entry.expect, Expect::Replace(_));
+                    self.queued.push(None);
+                    self.writes |= entry.effect == Effect::Write;
+                }
+            }
+        }
+        self.items.extend(Item::of(entry, bytes));
+    }
+
     /// A request that has its answer.
     pub(super) fn answer(&mut self, at: Time, reply: impl Into<Box<[u8]>>) {
-        self.items.push_back(Item::Local { at, reply: reply.into() });
+        self.items.push_back(Item::Here { at, expect: Expect::Local(reply.into()) });
+    }
+
+    /// A request that cannot be sent again. An open transaction must not run without it.
+    pub(super) fn refuse(&mut self, at: Time, reply: &[u8]) {
+        if self.in_multi {
+            self.aborted = true;
+            let (entry, request) = plan::refusal(at, reply);
+            self.items.push_back(Item::Kept { entry: Box::new(entry), request });
+        } else {
+            self.answer(at, reply);
+        }
     }
 
     /// `EXEC` has, or may have, run: what was queued for it is answered as the node would have.
     pub(super) fn answer_exec(&mut self, at: Time, reply: impl Into<Box<[u8]>>) {
         let start = self.multi_at.take();
         self.ended |= start.is_none();
+        self.watch_over = true;
         for (index, item) in self.items.iter_mut().enumerate().skip(start.unwrap_or(0)) {
             if let Item::Raw { at, .. } = item {
                 let reply = if start == Some(index) { texts::OK } else { texts::QUEUED };
-                *item = Item::Local { at: *at, reply: reply.into() };
+                *item = Item::Here { at: *at, expect: Expect::Local(reply.into()) };
             }
         }
         self.in_multi = false;
@@ -138,25 +225,21 @@ impl Recovery {
     }
 
     /// Decides about one request of a lost link.
-    fn lose(&mut self, world: &mut World, taken: Taken) {
+    fn lose(&mut self, world: &mut World, mut taken: Taken) {
         let (at, effect, whole) = (taken.entry.at, taken.entry.effect, taken.whole);
-        if let Expect::Local(reply) = taken.entry.expect {
-            return self.answer(at, reply);
+        if taken.entry.expect.is_here() {
+            return self.items.extend(Item::of(taken.entry, taken.bytes));
         }
-        if let Expect::Fatal(reply) = taken.entry.expect {
-            return self.items.push_back(Item::Fatal { at, reply });
-        }
-        if let Some(streamed) = taken.entry.streamed
-            && streamed.gone
-        {
-            if whole && effect == Effect::Write {
+        if taken.entry.streamed.is_some_and(|it| it.gone) {
+            if whole && effect == Effect::Write && !self.in_multi {
                 world.tally.uncertain += 1;
                 return self.answer(at, texts::UNCERTAIN);
             }
             world.tally.refused_streamed += 1;
-            return self.answer(at, texts::STREAM_CUT);
+            return self.refuse(at, texts::STREAM_CUT);
         }
-        if whole && matches!(taken.entry.expect, Expect::Exec) && self.in_multi {
+        let is_exec = matches!(taken.entry.expect, Expect::Exec) && self.in_multi;
+        if is_exec && whole && !self.aborted {
             world.tally.uncertain += 1;
             return self.answer_exec(at, texts::UNCERTAIN);
         }
@@ -166,11 +249,12 @@ impl Recovery {
             world.tally.replayed_reads += u64::from(whole && effect == Effect::Read);
         } else if world.policy.uncertain_writes == UncertainWrites::Replay {
             world.tally.replayed_writes += 1;
+            taken.entry.ran = true;
         } else {
             world.tally.uncertain += 1;
             return self.answer(at, texts::UNCERTAIN);
         }
-        self.again(&world.table, taken);
+        self.again(taken);
     }
 }
 
@@ -194,6 +278,7 @@ impl Session {
         let link = std::mem::replace(&mut self.link, Link::Down);
         let was_in_use = !matches!(link, Link::Down | Link::Restoring(_));
         self.drop_link = false;
+        self.suspect |= self.log.has_sent();
         // What is admitted again says so again.
         self.sharing.on_shared = false;
         self.sharing.needs_own = false;
@@ -205,17 +290,17 @@ impl Session {
         let mut recovery = match link {
             Link::Draining(recovery) => *recovery,
             Link::Down | Link::Up | Link::Restoring(_) | Link::Doubting(_) => {
-                Recovery::new(self.state.is_in_transaction())
+                Recovery::new(self.state.transaction())
             }
         };
+        if self.tunnel {
+            self.end.get_or_insert(End::Tunnel);
+        }
         while let Some(taken) = self.log.take() {
-            if matches!(taken.entry.expect, Expect::Tunnel) && taken.whole {
-                self.end.get_or_insert(super::End::Tunnel);
-            }
             let cut = taken.entry.streamed.is_some_and(|it| it.gone && !it.complete);
             recovery.lose(world, taken);
             if cut {
-                self.stream = Some(super::machine::Stream::Discard);
+                self.stream = Some(Stream::Discard);
             }
         }
         self.log.unsend();
@@ -229,8 +314,10 @@ impl Session {
 
     /// Puts what was recovered in front of what waits to be admitted.
     fn take_back(&mut self, recovery: Recovery) {
-        if recovery.has_ended_transaction() {
+        if recovery.ended {
             self.state.rare_mut().transaction = None;
+        }
+        if recovery.watch_over {
             self.state.forget_watch();
         }
         if self.state.is_in_transaction()
@@ -249,6 +336,9 @@ impl Session {
     fn lose_passing(&mut self, world: &mut World, hidden: bool, unasked: bool) {
         if !hidden {
             self.cut();
+        }
+        if !unasked && self.state.reply == ReplyMode::SkipNext {
+            self.state.reply = ReplyMode::On;
         }
         if !unasked && let Some(taken) = self.log.take() {
             // It has run, and the client has seen the beginning of its answer.

@@ -3,11 +3,9 @@
 
 use super::log::Entry;
 use super::machine::{End, Link, Passing, Session};
-use super::recover::Recovery;
 use super::state::{Change, ReplyMode};
 use super::subscription::Kind;
-use super::transaction::{Queued, Shows};
-use super::{Expect, NoReplicas, Proof, World, identity, scan, texts};
+use super::{Expect, NoReplicas, Proof, World, identity, scan};
 use crate::pure::resp::reply::{self, Scan};
 use crate::pure::resp::write::Proto;
 use crate::pure::time::Time;
@@ -121,9 +119,8 @@ impl Session {
         if passing.unasked {
             return;
         }
-        if self.state.reply == ReplyMode::SkipNext {
-            self.state.reply = ReplyMode::On;
-        }
+        self.spend();
+        self.suspect = false;
         if let Some(Entry { expect: Expect::Script(body), .. }) = self.log.pop() {
             self.note_script(world, &body);
         }
@@ -139,6 +136,7 @@ impl Session {
         {
             self.out.extend_from_slice(frame);
             self.log.pop();
+            self.suspect = false;
             if !self.is_proven {
                 self.is_known_now(world);
             }
@@ -163,14 +161,14 @@ impl Session {
         }
         if let Some(proof) = self.proof_in(world, now, frame) {
             self.note_proof(world, now, proof);
-            let recovery = Recovery::new(self.state.is_in_transaction());
-            self.link = Link::Draining(Box::new(recovery));
+            self.start_draining();
             return self.on_draining_frame(world, frame);
         }
         let is_script = self.log.front().is_some_and(|it| matches!(it.expect, Expect::Script(_)));
         if is_script && !self.state.is_in_transaction() && self.is_doubtful(frame) {
             return self.begin_doubt(frame);
         }
+        self.suspect = false;
         self.answer(world, frame);
         self.answer_front();
     }
@@ -274,6 +272,7 @@ impl Session {
             Expect::Replace(reply) => self.emit(&reply),
             Expect::Exec => self.answer_exec(world, frame),
             Expect::ExecAsNull => self.answer_broken_watch(),
+            Expect::DiscardAs(reply) => self.discard_as(&reply),
             Expect::Cursor => {
                 let first = world.first_epoch.unwrap_or(self.epoch);
                 let tagged = scan::incoming(frame, first, self.epoch);
@@ -307,7 +306,7 @@ impl Session {
                 self.out.extend_from_slice(frame);
                 if !is_error {
                     self.tunnel = true;
-                    self.end = None;
+                    self.log.push_tunnel(entry.at);
                 }
             }
             Expect::Forward
@@ -323,17 +322,6 @@ impl Session {
         }
     }
 
-    /// `EXEC` of a transaction whose watch was lost.
-    fn answer_broken_watch(&mut self) {
-        let transaction = self.state.rare().and_then(|it| it.transaction.as_ref());
-        let reply = match transaction {
-            Some(it) if it.is_aborted() => texts::EXECABORT,
-            _ => texts::null_array(self.state.proto),
-        };
-        self.state.apply(Change::Discard);
-        self.emit(reply);
-    }
-
     /// Learns from a reply whether the node knows the client.
     fn note_acquaintance(&mut self, world: &World, frame: &[u8], is_error: bool) {
         if frame.starts_with(b"-NOAUTH ") {
@@ -343,8 +331,11 @@ impl Session {
         }
     }
 
-    fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
+    pub(super) fn answer_change(&mut self, change: Change, frame: &[u8], is_error: bool) {
         if is_error {
+            if matches!(change, Change::Multi) {
+                self.tail_multi = self.log.ends_in_multi(self.state.is_in_transaction());
+            }
             return self.emit(frame);
         }
         // `CLIENT REPLY OFF` and `SKIP` are not answered; `ON` is, and `RESET` always.
@@ -353,73 +344,15 @@ impl Session {
         if shows {
             self.state.reply = ReplyMode::On;
         }
+        // `MULTI` does not spend it.
+        let caching = self.state.rare().and_then(|it| it.caching);
+        let opens = matches!(change, Change::Multi);
         if !hides {
             self.emit(frame);
         }
         self.state.apply(change);
-    }
-
-    /// A reply while a transaction is open: `+QUEUED`, or an error that aborts it. False if it is
-    /// none of these.
-    fn answer_queued(&mut self, frame: &[u8]) -> bool {
-        let Some(first) = self.log.front() else { return false };
-        if matches!(first.expect, Expect::Exec | Expect::ExecAsNull) {
-            return false;
-        }
-        if frame == texts::QUEUED {
-            let sent: Box<[u8]> = self.log.front_bytes().into();
-            let Some(mut entry) = self.log.pop() else { return false };
-            let request = entry.original.take().unwrap_or(sent);
-            let gone = entry.streamed.is_some();
-            let shows = Shows::of(&entry.expect);
-            let change = if let Expect::Change(change) | Expect::Hello(change) = entry.expect {
-                Some(*change)
-            } else {
-                None
-            };
-            if let Some(transaction) = &mut self.state.rare_mut().transaction {
-                transaction.queued(Queued { request, change, shows }, gone);
-            }
-            self.emit(frame);
-            return true;
-        }
-        let discards =
-            matches!(&first.expect, Expect::Change(it) if matches!(**it, Change::Discard));
-        if frame.first() == Some(&b'-')
-            && !discards
-            && let Some(transaction) = &mut self.state.rare_mut().transaction
-        {
-            transaction.abort();
-        }
-        false
-    }
-
-    fn answer_exec(&mut self, world: &mut World, frame: &[u8]) {
-        let Some(transaction) = self.state.rare_mut().transaction.take() else {
-            // Without `MULTI`: an error, which changes nothing.
-            return self.emit(frame);
-        };
-        let error = reply::error_text(frame);
-        if error.is_some_and(|it| !it.starts_with(b"EXECABORT ")) {
-            // Not even looked at (no permission): the transaction stays open.
-            self.state.rare_mut().transaction = Some(transaction);
-            return self.emit(frame);
-        }
-        self.state.forget_watch();
-        if error.is_some() || reply::is_null(frame) {
-            return self.emit(frame);
-        }
-        let looks = transaction.queue().iter().any(|it| it.shows != Shows::AsIs);
-        let shown = looks.then(|| self.shown_exec(world, &transaction, frame)).flatten();
-        self.emit(shown.as_deref().unwrap_or(frame));
-        if transaction.queue().iter().any(|it| it.change.is_some()) {
-            for (queued, item) in transaction.into_queue().into_iter().zip(reply::items(frame)) {
-                if let Some(change) = queued.change
-                    && reply::error_text(item).is_none()
-                {
-                    self.state.apply(change);
-                }
-            }
+        if opens && caching.is_some() {
+            self.state.rare_mut().caching = caching;
         }
     }
 
@@ -434,13 +367,11 @@ impl Session {
             }
         } else {
             self.log.pop();
-            if self.state.reply == ReplyMode::SkipNext {
-                self.state.reply = ReplyMode::On;
-            }
+            self.spend();
         }
     }
 
-    fn note_script(&mut self, world: &mut World, body: &[u8]) {
+    pub(super) fn note_script(&mut self, world: &mut World, body: &[u8]) {
         if !body.is_empty() {
             world.scripts.loaded(self.epoch, body);
         }
@@ -449,31 +380,44 @@ impl Session {
     /// Answers every request at the front that needs no node.
     pub(super) fn answer_front(&mut self) {
         // What was taken back comes before what is in the log.
-        while self.end.is_none() && !matches!(self.link, Link::Draining(_)) {
-            match self.log.front().map(|it| &it.expect) {
-                Some(Expect::Local(_) | Expect::Quit | Expect::Fatal(_)) => {}
-                _ => return,
-            }
-            match self.log.pop().map(|it| it.expect) {
-                Some(Expect::Local(reply)) => self.emit(&reply),
-                Some(Expect::Quit) => self.quit(),
-                Some(Expect::Fatal(reply)) => self.finish(End::Protocol, &reply),
-                _ => return,
-            }
+        while self.end.is_none()
+            && !matches!(self.link, Link::Draining(_))
+            && self.log.front().is_some_and(|it| it.expect.is_here())
+        {
+            let Some(entry) = self.log.pop() else { return };
+            self.answer_here(entry.expect);
+        }
+    }
+
+    /// Answers what needs no node, now that it is its turn.
+    pub(super) fn answer_here(&mut self, expect: Expect) {
+        if let Expect::Local(reply) = expect {
+            self.emit(&reply);
+        } else if let Expect::Fatal(reply) = expect {
+            self.finish(End::Protocol, &reply);
+        } else if matches!(expect, Expect::Quit) {
+            self.quit();
         }
     }
 
     /// Gives the client a reply, if it wants one.
     pub(super) fn emit(&mut self, reply: &[u8]) {
-        match self.state.reply {
-            ReplyMode::On => self.out.extend_from_slice(reply),
-            ReplyMode::Off => {}
-            ReplyMode::SkipNext => self.state.reply = ReplyMode::On,
+        if self.state.reply == ReplyMode::On {
+            self.out.extend_from_slice(reply);
         }
-        if let Some(rare) = self.state.rare()
-            && rare.caching.is_some()
+        self.spend();
+    }
+
+    /// A command has its answer: what spoke of that command only is over.
+    fn spend(&mut self) {
+        if self.state.reply == ReplyMode::SkipNext {
+            self.state.reply = ReplyMode::On;
+        }
+        // In front of `MULTI` it speaks of the whole transaction.
+        if let Some(rare) = self.state.rare_if_any()
+            && rare.transaction.is_none()
         {
-            self.state.rare_mut().caching = None;
+            rare.caching = None;
         }
     }
 }

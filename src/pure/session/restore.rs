@@ -152,6 +152,10 @@ impl Restoring {
 
     /// Reopens a transaction. One that was aborted needs no queue, only to be aborted again.
     fn transaction(&mut self, rare: &Rare, world: &mut World) {
+        if let Some(yes) = rare.caching {
+            let word: &[u8] = if yes { b"YES" } else { b"NO" };
+            self.ask(Step::May, &[b"CLIENT", b"CACHING", word]);
+        }
         if let Some(transaction) = &rare.transaction {
             self.ask(Step::Must, &[b"MULTI"]);
             if transaction.is_aborted() {
@@ -163,10 +167,6 @@ impl Restoring {
                     self.steps.push_back(Step::Queued);
                 }
             }
-        }
-        if let Some(yes) = rare.caching {
-            let word: &[u8] = if yes { b"YES" } else { b"NO" };
-            self.ask(Step::May, &[b"CLIENT", b"CACHING", word]);
         }
     }
 }
@@ -194,6 +194,9 @@ impl Session {
                 return self.on_restore_refused(world, now, frame);
             }
             (Step::Queued, Some(_)) => {
+                if Proof::of(frame.strip_suffix(b"\r\n").unwrap_or(frame)).is_some() {
+                    return self.on_restore_refused(world, now, frame);
+                }
                 if let Some(transaction) = &mut self.state.rare_mut().transaction {
                     transaction.abort();
                 }

@@ -14,11 +14,11 @@
 //! * A session that goes back and forth stays on its own connection after [`MOVES_MAX`] times: a
 //!   connection for each `MULTI` would cost more than it saves.
 
+use super::World;
 use super::log::Log;
 use super::machine::{End, Link, Passing, Session};
 use super::restore::Restoring;
 use super::state::{Login, ReplyMode, State};
-use super::{Expect, World};
 use crate::pure::command::Class;
 use crate::pure::resp::write::Proto;
 use crate::pure::time::Time;
@@ -262,7 +262,7 @@ impl Log {
                 left = left.saturating_sub(it.len);
                 unsent
             })
-            .filter(|it| !matches!(it.expect, Expect::Local(_) | Expect::Quit | Expect::Fatal(_)))
+            .filter(|it| !it.expect.is_here())
             .count()
     }
 }

@@ -132,8 +132,18 @@ impl State {
         self.rare.get_or_insert_default()
     }
 
+    /// What is rare, for changing, if there is any.
+    pub(super) fn rare_if_any(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    /// The open transaction.
+    pub(super) fn transaction(&self) -> Option<&Transaction> {
+        self.rare()?.transaction.as_ref()
+    }
+
     pub(super) fn is_in_transaction(&self) -> bool {
-        self.rare().is_some_and(|it| it.transaction.is_some())
+        self.transaction().is_some()
     }
 
     pub(super) fn is_watch_broken(&self) -> bool {
@@ -208,6 +218,7 @@ impl State {
             Change::Multi => self.rare_mut().transaction = Some(Transaction::default()),
             Change::Discard => {
                 self.rare_mut().transaction = None;
+                self.rare_mut().caching = None;
                 self.forget_watch();
             }
         }

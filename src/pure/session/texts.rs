@@ -10,6 +10,7 @@ pub(super) const UNCERTAIN: &[u8] =
 run\r\n";
 
 pub(super) const OK: &[u8] = b"+OK\r\n";
+pub(super) const RESET: &[u8] = b"+RESET\r\n";
 pub(super) const QUEUED: &[u8] = b"+QUEUED\r\n";
 
 /// What the servers answer to an aborted transaction (`shared.execaborterr`).

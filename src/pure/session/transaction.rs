@@ -21,6 +21,8 @@ pub(super) struct Queued {
     pub(super) change: Option<Change>,
     /// What is to be looked at in its reply.
     pub(super) shows: Shows,
+    /// Running it twice would show.
+    pub(super) writes: bool,
 }
 
 /// What the reply to a queued request carries, when `EXEC` has run it.
@@ -61,7 +63,8 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    /// Takes note of a request, as the client wrote it, that was answered `+QUEUED`; `gone` if it was too large to be kept.
+    /// Takes note of a request, as the client wrote it, that was answered `+QUEUED`; `gone` if it
+    /// was too large to be kept.
     pub(super) fn queued(&mut self, queued: Queued, gone: bool) {
         self.bytes += queued.request.len();
         self.overflowed |= gone || self.bytes > QUEUE_BYTES_MAX;
