@@ -18,4 +18,3 @@ pub mod ops;
 pub mod proxy;
 pub mod pure;
 pub mod telemetry;
-
