@@ -44,6 +44,8 @@ pub struct Ends {
     pub route: watch::Receiver<Route>,
     /// Up to which version it is obeyed.
     pub confirmed: watch::Sender<u64>,
+    /// The last version that drains and for which nothing is in flight.
+    pub drained: watch::Sender<u64>,
     /// What is seen of the primary.
     pub signals: mpsc::Sender<Signal>,
     /// The commands that are known.
@@ -160,9 +162,9 @@ async fn run(
     load: Arc<Load>,
 ) {
     let Settings { policy, limits, hold_bytes_max, dial_limit } = settings;
-    let Ends { mut route, confirmed, signals, mut table, mut draining, cells } = ends;
+    let Ends { mut route, confirmed, drained, signals, mut table, mut draining, cells } = ends;
     let world = World::new(table.borrow_and_update().clone(), policy, limits, hold_bytes_max);
-    let gate = Rc::new(Gate::new(world, cells, signals, dial_limit));
+    let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit));
     obey(&gate, &mut route, &confirmed);
     loop {
         tokio::select! {
@@ -185,6 +187,8 @@ fn obey(gate: &Gate, route: &mut watch::Receiver<Route>, confirmed: &watch::Send
     let route = *route.borrow_and_update();
     gate.set_route(route);
     confirmed.send_replace(route.version);
+    // Without sessions nobody else would say that nothing is in flight.
+    gate.collect();
 }
 
 fn start_session(gate: &Rc<Gate>, load: &Arc<Load>, id: u64, client: Detached) {

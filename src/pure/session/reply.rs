@@ -30,6 +30,7 @@ impl Session {
             }
         }
         self.finish_draining(world);
+        self.leave_outwaited(world);
         self.pump(world, now);
         self.settle(world, now);
     }
@@ -197,8 +198,11 @@ impl Session {
         if let Some(count) = world.tally.proofs.get_mut(proof.index()) {
             *count += 1;
         }
-        self.proof_seen |= proof != Proof::NoReplicas;
-        self.retry_later(world, now);
+        // What an outwaited node says of itself is no news.
+        if self.is_current(world) {
+            self.proof_seen |= proof != Proof::NoReplicas;
+            self.retry_later(world, now);
+        }
     }
 
     /// Whether the frame that starts with `start` answers no request.

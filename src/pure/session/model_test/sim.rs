@@ -416,5 +416,5 @@ fn route(version: u64, epoch: u64, primary: Option<usize>) -> Route {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7_000 + index));
         Gate::Open(Primary { node: NodeId(index), addr })
     });
-    Route { version, epoch: Epoch(epoch), gate }
+    Route { version, epoch: Epoch(epoch), gate, handed_over: false }
 }
