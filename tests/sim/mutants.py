@@ -20,7 +20,7 @@ MUTANTS = {
     "commit-forgets-amnesia": (FAILOVER + "lost.rs", "        self.recollect(now);\n", ""),
     "offset-1-is-a-place": (FAILOVER + "serve.rs", "if replica.offset <= 1 {", "if false {"),
     "heir-under-order": (FAILOVER + "serve.rs", "(is_promoted && member.pending.is_none())", "is_promoted"),
-    "heir-from-before-the-order": (FAILOVER + "serve.rs", "fresh.max(member.answered_at)", "fresh"),
+    "heir-from-before-the-order": (FAILOVER + "serve.rs", "member.report_since(fresh.max(member.answered_at))?", "member.report_since(fresh)?"),
     "amnesia-guard-off": (FAILOVER + "serve.rs", "if !is_new || !report.is_primary()", "if true || !report.is_primary()"),
     "no-witness": (FAILOVER + "lost.rs", "*other != node && it.is_witness(primary, lost_at)", "*other != node && it.is_witness(primary, lost_at) && false"),
     "late-witness": (FAILOVER + "member.rs", "if self.health().is_down() || self.health() == Health::Unknown {", "if !self.health().is_up() {"),

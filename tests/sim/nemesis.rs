@@ -154,12 +154,7 @@ impl Sim {
             self.nodes[n].impaired = None;
             self.start_node(n);
         }
-        for proxy in &mut self.proxies {
-            proxy.asleep_until = proxy.asleep_until.min(self.now);
-            for worker in &mut proxy.workers {
-                worker.stuck_until = worker.stuck_until.min(self.now);
-            }
-        }
+        // Who stands still goes on in its own time: what waits for it was put off till then.
         self.healing_from = Some(self.now);
         self.after(100 * MS, Event::Look);
     }

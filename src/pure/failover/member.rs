@@ -78,6 +78,11 @@ impl Member {
         self.detector.health()
     }
 
+    /// Whether it answers, be it but once since it was down.
+    pub(super) const fn is_heard(&self) -> bool {
+        !self.health().is_down() || self.detector.is_recovering()
+    }
+
     pub(super) fn report(&self) -> Option<&Report> {
         self.seen.as_ref().map(|it| &it.report)
     }

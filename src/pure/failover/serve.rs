@@ -61,7 +61,11 @@ impl Brain {
         if serving.amnesia.is_some() {
             return Some(format!("{name} came back without its data"));
         }
-        let link = member.report()?.link()?;
+        let report = member.report()?;
+        if report.loading {
+            return Some(format!("{name} has not said what it has loaded"));
+        }
+        let link = report.link()?;
         Some(format!("{name} says that it is a replica of {}:{}", link.host, link.port))
     }
 
@@ -110,7 +114,8 @@ impl Brain {
         let (primary, keys) = (serving.node, report.keys);
         let saved = self
             .nodes()
-            .filter(|(node, member)| *node != primary && !member.health().is_down())
+            // Also of one that was down and answers again: it is not trusted yet, but it has data.
+            .filter(|(node, it)| *node != primary && it.is_heard())
             .filter_map(|(node, member)| Some((node, member.report()?)))
             .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
             .filter(|(_, theirs)| self.is_kin(theirs, &serving.anchor))

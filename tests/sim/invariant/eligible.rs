@@ -34,6 +34,7 @@ impl Sim {
         }
         if let LinkState::Down { secs } = link.state {
             let lost = eyes.serving.map_or(0, |it| eyes.known[it].good_at);
+            let lost = eyes.held_at.map_or(lost, |it| it.min(lost));
             let ago = (self.now.saturating_sub(lost)) / SECOND;
             let limit = self.swarm.params.max_link_down.as_secs() + ago + 1;
             if secs > limit {

@@ -46,6 +46,8 @@ pub(crate) struct Eyes {
     /// Promotions ordered since commands were held.
     pub(crate) orders_while_held: u32,
     pub(crate) switches: u64,
+    /// When commands were held, if they are.
+    pub(crate) held_at: Option<Us>,
     /// Nobody who held more could be had for long: the primary may serve as it is.
     pub(crate) forgiven: bool,
     /// A promotion of this process had no answer.
@@ -68,6 +70,7 @@ impl Eyes {
             stepped_at: now,
             orders_while_held: 0,
             switches: 0,
+            held_at: None,
             forgiven: false,
             uncertain: None,
         }
@@ -125,12 +128,26 @@ impl Eyes {
 
     /// The gate opens for `node`.
     pub(crate) fn opened(&mut self, node: usize) {
+        let known = &self.known[node];
+        // While it loads, it says nothing about what it has.
+        let has_loaded = known.report.as_ref().is_some_and(|it| !it.loading);
+        if has_loaded || self.serving != Some(node) {
+            self.served.clone_from(&known.report);
+            self.served_point = known.point;
+        }
         self.serving = Some(node);
-        self.served.clone_from(&self.known[node].report);
-        self.served_point = self.known[node].point;
         self.orders_while_held = 0;
+        self.held_at = None;
         self.forgiven = false;
         self.uncertain = None;
+    }
+
+    /// The primary may serve with what it has.
+    pub(crate) fn forgave(&mut self) {
+        if let Some(serving) = self.serving {
+            self.opened(serving);
+        }
+        self.forgiven = true;
     }
 
     pub(crate) fn ordered(&mut self, epoch: Epoch, node: usize) {

@@ -1,7 +1,7 @@
 //! Once every fault has ended, every proxy serves one and the same primary and all replicas
 //! follow it, within a bound; or it says that a human is needed, and is right.
 
-use crate::node::{Link, Process, Role};
+use crate::node::{Link, Role};
 use crate::sim::{Event, Sim};
 use crate::swarm::{Fault, MS, SECOND, Us};
 use segue::pure::topology::NodeId;
@@ -43,6 +43,9 @@ impl Sim {
     fn unhealed(&self) -> Option<String> {
         let mut primary = None;
         for (p, proxy) in self.proxies.iter().enumerate() {
+            if proxy.asleep_until > self.now {
+                return Some(format!("proxy {p} is asleep"));
+            }
             let Some(open) = proxy.route.primary() else {
                 let reason = proxy.brain.snapshot(self.time()).reason;
                 return Some(format!("proxy {p} is held: {reason:?}"));
@@ -72,12 +75,13 @@ impl Sim {
         (!is_fine).then(|| format!("node {node} is {role:?}, node {primary} serves"))
     }
 
-    /// Whether nobody could know what to do: no node says that it is a primary; or two of them
-    /// do, and whoever saw which one served was killed, or overruled.
+    /// Whether nobody could know what to do: no node says that it is a primary; or several do, or
+    /// a proxy never saw who served, and whoever saw it was killed or overruled.
     fn needs_human(&self) -> bool {
         let primaries = self.nodes.iter().filter_map(|it| it.process.as_ref());
-        let primaries: Vec<&Process> = primaries.filter(|it| it.is_primary()).collect();
+        let primaries = primaries.filter(|it| it.is_primary()).count();
         let forgot = self.swarm.faults.contains(&Fault::Forget) || self.checker.meddled;
-        primaries.is_empty() || primaries.len() > 1 && forgot
+        let is_ignorant = self.checker.eyes.iter().any(|it| it.serving.is_none());
+        primaries == 0 || forgot && (primaries > 1 || is_ignorant)
     }
 }

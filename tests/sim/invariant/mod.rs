@@ -147,6 +147,8 @@ impl Sim {
         match action {
             Action::Publish(route) => {
                 self.check_epoch(p, *route);
+                let now = self.now;
+                self.checker.eyes[p].held_at.get_or_insert(now);
                 if let Gate::Open(primary) = route.gate {
                     let node = usize::from(primary.node.0);
                     self.check_opened(p, *route, node);
@@ -187,8 +189,9 @@ impl Sim {
 
     pub(crate) fn check_note(&mut self, p: usize, note: &Note) {
         self.count_note(note);
-        if matches!(note, Note::Forgiven { .. }) {
-            self.checker.eyes[p].forgiven = true;
+        if let Note::Forgiven { primary } = note {
+            self.check_durable(p, usize::from(primary.0));
+            self.checker.eyes[p].forgave();
         }
         self.check_unchanged(p, note);
         self.check_flapping(p, note);
