@@ -21,7 +21,8 @@ use tracing::{debug, warn};
 /// readable in one turn gets its say before the shared connection's task writes for all of them.
 const EVENT_INTERVAL: u32 = 256;
 
-/// Clients handed over and not yet taken by a worker.
+/// Clients handed over and not yet taken by a worker. When it is full, accepting pauses: the rest
+/// waits in the kernel's queue.
 const HANDOVER_MAX: usize = 256;
 
 /// What a worker is told once.
@@ -105,10 +106,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Hands a client to this worker; false if it has too many to take.
-    pub(super) fn hand_over(&self, id: u64, client: Detached) -> bool {
+    /// Hands a client to this worker, when it has room; false if it has ended.
+    pub(super) async fn hand_over(&self, id: u64, client: Detached) -> bool {
         self.load.one_more();
-        let taken = self.clients.try_send((id, client)).is_ok();
+        let taken = self.clients.send((id, client)).await.is_ok();
         if !taken {
             self.load.one_less();
         }

@@ -162,6 +162,8 @@ impl Session {
         if let Some(proof) = self.proof_in(world, now, frame) {
             self.note_proof(world, now, proof);
             self.start_draining();
+            // The primary itself, which answers: how long that may go on, `proof_in` says.
+            self.suspect = proof != Proof::NoReplicas;
             return self.on_draining_frame(world, frame);
         }
         let is_script = self.log.front().is_some_and(|it| matches!(it.expect, Expect::Script(_)));
