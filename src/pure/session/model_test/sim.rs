@@ -3,6 +3,7 @@
 
 use super::client::Client;
 use super::node::{Node, Role};
+use super::route::{count_requests, route};
 use super::store::Store;
 use crate::pure::command::Table;
 use crate::pure::resp::{reply, request};
@@ -10,8 +11,7 @@ use crate::pure::session::{
     End, Key, Limits, NoReplicas, Policy, Session, UncertainWrites, Wish, World,
 };
 use crate::pure::time::Time;
-use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
-use std::net::{Ipv4Addr, SocketAddr};
+use crate::pure::topology::{Epoch, Route};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -485,25 +485,4 @@ impl Sim {
         let wire = self.wire.as_ref().expect("a link");
         &self.nodes[wire.node].conns[&wire.conn]
     }
-}
-
-fn count_requests(mut bytes: &[u8]) -> usize {
-    let mut count = 0;
-    while let request::Scan::Frame { len } =
-        request::Scanner::new(request::Limits::DEFAULT).scan(bytes)
-    {
-        bytes = &bytes[len..];
-        count += 1;
-    }
-    assert!(bytes.is_empty(), "half a request on a shared connection");
-    count
-}
-
-fn route(version: u64, epoch: u64, primary: Option<usize>) -> Route {
-    let gate = primary.map_or(Gate::Held, |index| {
-        let index = u16::try_from(index).unwrap();
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7_000 + index));
-        Gate::Open(Primary { node: NodeId(index), addr })
-    });
-    Route { version, epoch: Epoch(epoch), gate, handed_over: false }
 }
