@@ -10,7 +10,7 @@
 //! `pure`.
 
 use crate::config::{Config, ListenAddress, Upstream};
-use crate::control;
+use crate::control::{self, Request};
 use crate::net::listen::{self, ListenError};
 use crate::ops::{self, drain::Drained, signals::Signals};
 use crate::proxy::{self, Accepting, Listener};
@@ -34,6 +34,9 @@ use tracing::{info, warn};
 
 /// Hints of the data plane that wait for the control plane. More say nothing new.
 const SIGNALS_MAX: usize = 64;
+
+/// What operators ask of the control plane and it has not taken up.
+const REQUESTS_MAX: usize = 4;
 
 /// Requests of one session that may be in flight; the bound in bytes is `sessions.max_in_flight`,
 /// this one bounds what is kept *about* them.
@@ -117,12 +120,13 @@ async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error>
     let sockets = Sockets::bind(config).await?;
 
     let channels = Channels::new();
-    let (workers, confirmed) = start_workers(config, &metrics, &channels)?;
+    let (workers, confirmations) = start_workers(config, &metrics, &channels)?;
     let loads: Vec<_> = workers.iter().map(|it| Arc::clone(&it.load)).collect();
     let snapshot = channels.snapshot.subscribe();
     let draining = channels.draining.clone();
     let stopping = channels.stopping.clone();
-    let control = start_control(config, &metrics, channels, confirmed)?;
+    let requests = channels.requests.0.clone();
+    let control = start_control(config, &metrics, channels, confirmations)?;
 
     let state = Arc::new(ops::State {
         snapshot,
@@ -140,7 +144,7 @@ async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error>
         cells: metrics.worker(),
         last_id: Cell::new(0),
     });
-    let ops = sockets.serve(&accepting, &state, &draining, &stopping);
+    let ops = sockets.serve(&accepting, &state, requests, &draining, &stopping);
     info!(version = env!("CARGO_PKG_VERSION"), group = config.group().name(), "Started");
 
     signals.stop().await;
@@ -193,6 +197,7 @@ impl Sockets {
         self,
         accepting: &Rc<Accepting>,
         state: &Arc<ops::State>,
+        requests: mpsc::Sender<Request>,
         draining: &watch::Sender<bool>,
         stopping: &watch::Sender<bool>,
     ) -> impl Future<Output = ()> + use<> {
@@ -210,6 +215,7 @@ impl Sockets {
         let control = tokio::task::spawn_local(ops::control::serve(
             self.control,
             Arc::clone(state),
+            requests,
             stopping.subscribe(),
         ));
         async move {
@@ -229,6 +235,7 @@ const CLIENT_SOCKET_MODE: u32 = 0o777;
 struct Channels {
     route: watch::Sender<Route>,
     signals: (mpsc::Sender<Signal>, mpsc::Receiver<Signal>),
+    requests: (mpsc::Sender<Request>, mpsc::Receiver<Request>),
     table: watch::Sender<Arc<Table>>,
     snapshot: watch::Sender<Arc<crate::pure::topology::snapshot::Snapshot>>,
     /// No new clients; sessions end when nothing is in flight.
@@ -242,6 +249,7 @@ impl Channels {
         Self {
             route: watch::Sender::new(Route::START),
             signals: mpsc::channel(SIGNALS_MAX),
+            requests: mpsc::channel(REQUESTS_MAX),
             table: watch::Sender::new(Arc::new(Table::builtin())),
             snapshot: watch::Sender::default(),
             draining: watch::Sender::new(false),
@@ -250,20 +258,29 @@ impl Channels {
     }
 }
 
+/// What each worker tells of the routes that it was handed.
+#[derive(Default)]
+struct Confirmations {
+    confirmed: Vec<watch::Receiver<u64>>,
+    drained: Vec<watch::Receiver<u64>>,
+}
+
 fn start_workers(
     config: &Config,
     metrics: &Metrics,
     channels: &Channels,
-) -> Result<(Vec<proxy::Worker>, Vec<watch::Receiver<u64>>), Error> {
+) -> Result<(Vec<proxy::Worker>, Confirmations), Error> {
     let settings = worker_settings(config);
     let mut workers = Vec::new();
-    let mut confirmed = Vec::new();
+    let mut confirmations = Confirmations::default();
     for index in 0..config.workers() {
-        let confirm = watch::Sender::new(0);
-        confirmed.push(confirm.subscribe());
+        let (confirmed, drained) = (watch::Sender::new(0), watch::Sender::new(0));
+        confirmations.confirmed.push(confirmed.subscribe());
+        confirmations.drained.push(drained.subscribe());
         let ends = proxy::Ends {
             route: channels.route.subscribe(),
-            confirmed: confirm,
+            confirmed,
+            drained,
             signals: channels.signals.0.clone(),
             table: channels.table.subscribe(),
             draining: channels.draining.subscribe(),
@@ -272,7 +289,7 @@ fn start_workers(
         let worker = proxy::start(index, settings.clone(), ends);
         workers.push(worker.map_err(system("start a worker"))?);
     }
-    Ok((workers, confirmed))
+    Ok((workers, confirmations))
 }
 
 /// Starts the control plane on a thread and runtime of its own: a stalled worker cannot delay a
@@ -281,12 +298,14 @@ fn start_control(
     config: &Config,
     metrics: &Metrics,
     channels: Channels,
-    confirmed: Vec<watch::Receiver<u64>>,
+    confirmations: Confirmations,
 ) -> Result<thread::JoinHandle<()>, Error> {
     let settings = control::Settings::from_config(config);
     let ends = control::Ends {
         route: channels.route,
-        confirmed,
+        confirmed: confirmations.confirmed,
+        drained: confirmations.drained,
+        requests: channels.requests.1,
         signals: channels.signals.1,
         snapshot: channels.snapshot,
         table: channels.table,

@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod run;
 mod status;
+mod switchover;
 
 use crate::config::ConfigError;
 use clap::{Args, Parser, Subcommand};
@@ -39,6 +40,7 @@ enum Command {
     Check(check::Check),
     Config(config::Effective),
     Status(status::Status),
+    Switchover(switchover::Switchover),
 }
 
 /// The flag that all commands share.
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Check(it) => it.run(),
         Command::Config(it) => it.run(),
         Command::Status(it) => it.run(),
+        Command::Switchover(it) => it.run(),
     };
     match outcome {
         Ok(text) => say(&mut io::stdout(), &text, ExitCode::SUCCESS),

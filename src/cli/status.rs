@@ -39,11 +39,9 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Cursor to the top left corner, everything erased (ECMA-48: CUP, ED).
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// Show the nodes, their roles and lag, the sessions, and what is held.
-///
-/// Exits with 0 if Segue answers, whether or not there is a primary; with 69 if it does not.
+/// Which Segue is asked.
 #[derive(Args, Debug)]
-pub(super) struct Status {
+pub(super) struct Target {
     /// The configuration of the Segue to ask; its control.address is where it is asked.
     #[arg(long, value_name = "FILE", default_value = "proxy.yaml")]
     config: PathBuf,
@@ -53,29 +51,10 @@ pub(super) struct Status {
     /// The file with the token, for host:port.
     #[arg(long, value_name = "FILE", requires = "control")]
     token_file: Option<PathBuf>,
-    /// Print everything as JSON.
-    #[arg(long)]
-    json: bool,
-    /// Ask again every second until interrupted.
-    #[arg(long)]
-    watch: bool,
 }
 
-impl Status {
-    pub(super) fn run(self) -> Outcome {
-        let client = self.client()?;
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
-            Failure { code: OS_ERROR, text: format!("cannot start a runtime: {error}") }
-        })?;
-        if self.watch {
-            self.watch(&client, &runtime, &mut io::stdout(), WATCH_EVERY);
-            return Ok(String::new());
-        }
-        let report = runtime.block_on(client.status()).map_err(|error| failure(&error))?;
-        Ok(self.render(&report))
-    }
-
-    fn client(&self) -> Result<Client, Failure> {
+impl Target {
+    pub(super) fn client(&self) -> Result<Client, Failure> {
         let Some(address) = &self.control else {
             let config = Config::load_for_control(&self.config)?;
             let control = config.control();
@@ -87,6 +66,42 @@ impl Status {
             text: format!("{}: cannot be read: {error}", path.display()),
         })?;
         Ok(Client::new(address.clone(), Some(SecretString::from(token.trim_end()))))
+    }
+}
+
+/// What the commands that ask do it with.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| Failure {
+        code: OS_ERROR,
+        text: format!("cannot start a runtime: {error}"),
+    })
+}
+
+/// Show the nodes, their roles and lag, the sessions, and what is held.
+///
+/// Exits with 0 if Segue answers, whether or not there is a primary; with 69 if it does not.
+#[derive(Args, Debug)]
+pub(super) struct Status {
+    #[command(flatten)]
+    target: Target,
+    /// Print everything as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Ask again every second until interrupted.
+    #[arg(long)]
+    watch: bool,
+}
+
+impl Status {
+    pub(super) fn run(self) -> Outcome {
+        let client = self.target.client()?;
+        let runtime = runtime()?;
+        if self.watch {
+            self.watch(&client, &runtime, &mut io::stdout(), WATCH_EVERY);
+            return Ok(String::new());
+        }
+        let report = runtime.block_on(client.status()).map_err(|error| failure(&error))?;
+        Ok(self.render(&report))
     }
 
     /// Shows one answer after the other until nobody reads them. A Segue that does not
@@ -120,7 +135,7 @@ impl Status {
 }
 
 /// The error, its causes, and what to do.
-fn failure(error: &ClientError) -> Failure {
+pub(super) fn failure(error: &ClientError) -> Failure {
     let code = match error {
         ClientError::Unreachable { .. }
         | ClientError::Timeout { .. }
@@ -147,9 +162,11 @@ mod tests {
 
     fn status(control: &Path) -> Status {
         Status {
-            config: PathBuf::from("proxy.yaml"),
-            control: Some(Address::Unix(control.to_owned())),
-            token_file: None,
+            target: Target {
+                config: PathBuf::from("proxy.yaml"),
+                control: Some(Address::Unix(control.to_owned())),
+                token_file: None,
+            },
             json: false,
             watch: false,
         }
@@ -182,12 +199,14 @@ mod tests {
     fn a_file_that_cannot_be_used_is_told_from_a_segue_that_is_gone() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut status = status(dir.path());
-        status.token_file = Some(dir.path().join("token"));
+        status.target.token_file = Some(dir.path().join("token"));
         assert_eq!(status.run().expect_err("no token file").code, NO_INPUT);
         let status = Status {
-            config: dir.path().join("proxy.yaml"),
-            control: None,
-            token_file: None,
+            target: Target {
+                config: dir.path().join("proxy.yaml"),
+                control: None,
+                token_file: None,
+            },
             json: false,
             watch: false,
         };
@@ -218,7 +237,7 @@ mod tests {
         let mut status = status(&dir.path().join("segue.sock"));
         status.watch = true;
         let runtime = Builder::new_current_thread().enable_all().build().expect("builds");
-        let client = status.client().expect("an address is enough");
+        let client = status.target.client().expect("an address is enough");
         let watched = |status: &Status| {
             let mut pipe = Pipe { written: String::new(), lines_left: 2 };
             status.watch(&client, &runtime, &mut pipe, Duration::ZERO);

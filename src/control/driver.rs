@@ -3,11 +3,13 @@
 //!
 //! It never waits for a node: probes and orders are tasks that report back as events.
 
+use super::examine::examine;
 use super::prober::Prober;
 use super::publisher::Publisher;
+use super::request::{Request, busy};
 use super::{Clock, Settings, executor, journal, learner};
 use crate::pure::command::Table;
-use crate::pure::failover::{Action, Brain, Event, NodeSpec, Order};
+use crate::pure::failover::{Action, Brain, Event, NodeSpec, Order, Progress};
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::Snapshot;
 use crate::pure::topology::{NodeId, Primary, Route, Signal};
@@ -34,6 +36,10 @@ pub struct Ends {
     pub route: watch::Sender<Route>,
     /// From each worker: the version that it has confirmed.
     pub confirmed: Vec<watch::Receiver<u64>>,
+    /// From each worker: the version that drains for which it has nothing in flight.
+    pub drained: Vec<watch::Receiver<u64>>,
+    /// From operators, by way of `ops`.
+    pub requests: mpsc::Receiver<Request>,
     /// From the workers: hints of trouble.
     pub signals: mpsc::Receiver<Signal>,
     /// To `ops`.
@@ -55,8 +61,9 @@ pub struct Ends {
 pub async fn run(settings: Settings, ends: Ends) {
     let clock = Clock::start();
     let (events_in, mut events) = mpsc::channel(EVENTS_MAX);
-    let Ends { route, confirmed, mut signals, snapshot, table, metrics, mut shutdown } = ends;
-    let publisher = Publisher::new(route, confirmed, &events_in);
+    let Ends { route, confirmed, drained, snapshot, table, metrics, .. } = ends;
+    let Ends { mut requests, mut signals, mut shutdown, .. } = ends;
+    let publisher = Publisher::new(route, confirmed, drained, &events_in);
     let brain = Brain::new(
         settings.params.clone(),
         settings.group.clone(),
@@ -74,6 +81,7 @@ pub async fn run(settings: Settings, ends: Ends) {
         learnt_from: None,
         metrics,
         nudges: BTreeMap::new(),
+        asker: None,
         events: events_in,
         settings,
     };
@@ -99,6 +107,7 @@ pub async fn run(settings: Settings, ends: Ends) {
                 }
                 None => has_signals = false,
             },
+            Some(request) = requests.recv() => driver.asked(request),
             () = sleep_until(deadline) => driver.take(Event::Tick),
         }
     }
@@ -116,6 +125,8 @@ struct Driver {
     learnt_from: Option<Primary>,
     metrics: ControlMetrics,
     nudges: BTreeMap<NodeId, Arc<Notify>>,
+    /// Who hears how the switchover goes that is under way.
+    asker: Option<mpsc::Sender<Progress>>,
     events: mpsc::Sender<Event>,
     settings: Settings,
 }
@@ -140,12 +151,52 @@ impl Driver {
                     journal::record(&self.brain, &note);
                     journal::count(&self.metrics, &note);
                 }
+                Action::Tell(progress) => self.tell(progress),
             }
         }
         self.publisher.complain();
         if !is_quiet || self.snapshot_at.is_none_or(|it| now.since(it) >= SNAPSHOT_AGE_MAX) {
             self.snapshot_at = Some(now);
             self.snapshot.send_replace(Arc::new(self.brain.snapshot(now)));
+        }
+    }
+
+    /// An operator wants a switchover: the nodes are asked what only it wants to know.
+    fn asked(&mut self, request: Request) {
+        let Request { mut ask, tell } = request;
+        if self.asker.is_some() || self.brain.is_switching() {
+            let _not_listening = tell.try_send(busy(self.brain.route().epoch.0));
+            return;
+        }
+        self.asker = Some(tell);
+        // It shall be judged by how the nodes are now, not by how they were an interval ago.
+        for nudge in self.nudges.values() {
+            nudge.notify_one();
+        }
+        let ids = (0..=u16::MAX).map(NodeId);
+        let nodes = ids.map_while(|it| Some((it, self.brain.spec(it)?.clone()))).collect();
+        let examined = examine(nodes, self.settings.credentials.clone());
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            ask.findings = examined.await;
+            // Nobody listens only when the process ends.
+            let _gone = events.send(Event::Asked(ask)).await;
+        });
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        let is_last = matches!(progress, Progress::Ended(_));
+        if let Progress::Ended(account) = &progress
+            && let Some(outcome) = journal::outcome(account.outcome)
+        {
+            self.metrics.switchover_ended(outcome);
+        }
+        if let Some(asker) = &self.asker {
+            // Whoever asked may be gone; what was begun is finished all the same.
+            let _not_listening = asker.try_send(progress);
+        }
+        if is_last {
+            self.asker = None;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Carries out orders: the only code of Segue that sends `REPLICAOF`.
+//! Carries out orders: the only code of Segue that sends `REPLICAOF` and `CLIENT PAUSE`.
 //!
 //! Each order has a connection of its own and one deadline. The outcome is told as it is known:
 //! *done* and *refused* are the node's words; *not sent* means that the order did not leave
@@ -31,19 +31,13 @@ pub(super) async fn execute(
         Ok(connection) => connection,
         Err(reason) => return Outcome::NotSent(reason),
     };
-    let port;
-    let command: [&[u8]; 3] = match order {
-        Order::Promote { .. } => {
-            if let Some(outcome) = look_again(&mut connection).await {
-                return outcome;
-            }
-            [b"REPLICAOF", b"NO", b"ONE"]
-        }
-        Order::Follow { target, .. } => {
-            port = target.port.to_string();
-            [b"REPLICAOF", target.host.as_bytes(), port.as_bytes()]
-        }
-    };
+    if matches!(order, Order::Promote { .. })
+        && let Some(outcome) = look_again(&mut connection).await
+    {
+        return outcome;
+    }
+    let words = words(order);
+    let command: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
     let replies = match connection.call(&[&command], ORDER_MAX).await {
         Ok(replies) => replies,
         Err(error) => {
@@ -54,11 +48,31 @@ pub(super) async fn execute(
     if let Some(error) = replies.first().and_then(|it| error_text(it)) {
         return Outcome::Refused(String::from_utf8_lossy(error).into_owned());
     }
-    tokio::spawn(persist(connection));
+    match order {
+        Order::Promote { .. } | Order::Follow { .. } => {
+            tokio::spawn(persist(connection));
+        }
+        Order::Pause { .. } | Order::Unpause { .. } => {}
+    }
     Outcome::Done
 }
 
-async fn connect(
+/// The command that carries `order` out.
+fn words(order: &Order) -> Vec<String> {
+    match order {
+        Order::Promote { .. } => vec!["REPLICAOF".into(), "NO".into(), "ONE".into()],
+        Order::Follow { target, .. } => {
+            vec!["REPLICAOF".into(), target.host.clone(), target.port.to_string()]
+        }
+        Order::Pause { span, .. } => {
+            let ms = span.as_millis().to_string();
+            vec!["CLIENT".into(), "PAUSE".into(), ms, "WRITE".into()]
+        }
+        Order::Unpause { .. } => vec!["CLIENT".into(), "UNPAUSE".into()],
+    }
+}
+
+pub(super) async fn connect(
     address: &Endpoint,
     credentials: Option<&Credentials>,
 ) -> Result<Connection, String> {

@@ -4,9 +4,9 @@
 //! afterwards.
 
 use crate::pure::detect::Health;
-use crate::pure::failover::{Brain, Note};
+use crate::pure::failover::{Brain, Note, Verdict};
 use crate::pure::topology::NodeId;
-use crate::telemetry::metrics::{ControlMetrics, FailoverOutcome, Repointed};
+use crate::telemetry::metrics::{ControlMetrics, FailoverOutcome, Repointed, SwitchoverOutcome};
 use std::time::Duration;
 use tracing::{error, info, warn};
 
@@ -23,10 +23,24 @@ fn word(health: Health) -> &'static str {
     }
 }
 
+/// How a switchover is counted; one that was only looked at is not.
+pub(super) const fn outcome(verdict: Verdict) -> Option<SwitchoverOutcome> {
+    match verdict {
+        Verdict::Done => Some(SwitchoverOutcome::Done),
+        Verdict::DryRun => None,
+        Verdict::Refused | Verdict::NoSuchNode => Some(SwitchoverOutcome::Refused),
+        Verdict::RolledBack => Some(SwitchoverOutcome::RolledBack),
+        Verdict::Unfinished => Some(SwitchoverOutcome::Unfinished),
+    }
+}
+
 /// Counts what has a metric.
 pub(super) fn count(metrics: &ControlMetrics, note: &Note) {
     match note {
-        Note::FailedOver { held, followed, .. } => {
+        Note::FailedOver { held, planned: true, .. } => {
+            metrics.switchover_hold.observe(held.as_secs_f64());
+        }
+        Note::FailedOver { held, followed, planned: false, .. } => {
             metrics.failover_hold.observe(held.as_secs_f64());
             metrics.failover_ended(if *followed {
                 FailoverOutcome::Followed
@@ -59,6 +73,8 @@ pub(super) fn count(metrics: &ControlMetrics, note: &Note) {
         | Note::Committed { .. }
         | Note::Promoting { .. }
         | Note::PromotionFailed { .. }
+        | Note::Switching { .. }
+        | Note::Switched { .. }
         | Note::Demoting { .. }
         | Note::Repointing { .. }
         | Note::LeftAlone { .. }
@@ -120,6 +136,8 @@ pub(super) fn record(brain: &Brain, note: &Note) {
         | Note::PromotionUnknown { .. }
         | Note::PromotionFailed { .. }
         | Note::Overdue { .. }
+        | Note::Switching { .. }
+        | Note::Switched { .. }
         | Note::FailedOver { .. } => record_transition(brain, note),
     }
 }
@@ -188,6 +206,8 @@ fn record_transition(brain: &Brain, note: &Note) {
         | Note::PromotionUnknown { .. }
         | Note::PromotionFailed { .. }
         | Note::Overdue { .. }
+        | Note::Switching { .. }
+        | Note::Switched { .. }
         | Note::FailedOver { .. } => record_promotion(brain, note),
     }
 }
@@ -218,7 +238,7 @@ fn record_promotion(brain: &Brain, note: &Note) {
         Note::Overdue { reason } => {
             error!(%reason, "The failover takes longer than failover.timeout");
         }
-        Note::FailedOver { from, to, epoch, held, followed } => {
+        Note::FailedOver { from, to, epoch, held, followed, planned } => {
             let elapsed_ms = millis(*held);
             let (old_primary, primary) = (name(from), name(to));
             if *followed {
@@ -229,10 +249,13 @@ fn record_promotion(brain: &Brain, note: &Note) {
                     elapsed_ms,
                     "Followed a promotion by somebody else"
                 );
+            } else if *planned {
+                info!(old_primary, primary, epoch = epoch.0, elapsed_ms, "Switched over");
             } else {
                 warn!(old_primary, primary, epoch = epoch.0, elapsed_ms, "Failed over");
             }
         }
+        Note::Switching { .. } | Note::Switched { .. } => record_switchover(brain, note),
         Note::HealthChanged { .. }
         | Note::Discovered { .. }
         | Note::Waiting { .. }
@@ -252,5 +275,21 @@ fn record_promotion(brain: &Brain, note: &Note) {
         | Note::OrderFailed { .. }
         | Note::Stranger { .. }
         | Note::Stalled { .. } => {}
+    }
+}
+
+/// The beginning and the end of a switchover.
+fn record_switchover(brain: &Brain, note: &Note) {
+    let name = |node: &NodeId| brain.spec(*node).map_or("?", |it| it.name.as_str());
+    if let Note::Switching { from, to } = note {
+        info!(old_primary = name(from), candidate = name(to), "A switchover begins");
+    }
+    if let Note::Switched { from, to, outcome, reason } = note {
+        let (old_primary, candidate) = (name(from), name(to));
+        if let Some(reason) = reason {
+            warn!(old_primary, candidate, ?outcome, %reason, "The switchover did not succeed");
+        } else {
+            info!(old_primary, candidate, "The switchover is complete");
+        }
     }
 }

@@ -11,7 +11,9 @@
 //! |---|---|
 //! | `driver` | the one loop: events in, actions out |
 //! | `prober` | asks one node, on its own schedule and when told to |
-//! | `executor` | the only sender of `REPLICAOF` |
+//! | `executor` | the only sender of `REPLICAOF` and `CLIENT PAUSE` |
+//! | `examine` | asks what only a switchover wants to know |
+//! | `request` | what operators ask for |
 //! | `publisher` | hands out routes, and knows what every worker has confirmed |
 //! | `learner` | asks a new primary for its commands |
 //! | `journal` | logs and counts each note of the brain, once |
@@ -22,14 +24,17 @@
 //! plane: this module never names `proxy`; `app` joins the two with channels.
 
 mod driver;
+mod examine;
 mod executor;
 mod journal;
 mod learner;
 mod prober;
 mod publisher;
+mod request;
 mod settings;
 
 pub use driver::{Ends, run};
+pub use request::Request;
 pub use settings::Settings;
 
 use crate::pure::time::Time;

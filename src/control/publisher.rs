@@ -27,10 +27,16 @@ impl Publisher {
     pub(super) fn new(
         route: watch::Sender<Route>,
         confirmed: Vec<watch::Receiver<u64>>,
+        drained: Vec<watch::Receiver<u64>>,
         events: &mpsc::Sender<Event>,
     ) -> Self {
         for receiver in &confirmed {
-            tokio::spawn(report(receiver.clone(), confirmed.clone(), events.clone()));
+            let told = |version| Event::Confirmed { version };
+            tokio::spawn(report(receiver.clone(), confirmed.clone(), events.clone(), told));
+        }
+        for receiver in &drained {
+            let told = |version| Event::Drained { version };
+            tokio::spawn(report(receiver.clone(), drained.clone(), events.clone(), told));
         }
         Self { route, confirmed, published_at: Instant::now(), complained_at: None }
     }
@@ -70,10 +76,11 @@ async fn report(
     mut own: watch::Receiver<u64>,
     all: Vec<watch::Receiver<u64>>,
     events: mpsc::Sender<Event>,
+    told: impl Fn(u64) -> Event,
 ) {
     loop {
         let has_ended = own.changed().await.is_err();
-        if events.send(Event::Confirmed { version: lowest(&all) }).await.is_err() || has_ended {
+        if events.send(told(lowest(&all))).await.is_err() || has_ended {
             return;
         }
     }

@@ -1,12 +1,14 @@
 //! How the `segue` commands ask a running Segue: one request, one answer, one deadline.
 
 use super::status::Status;
+use super::switchover;
 use crate::config::ControlAddress;
+use crate::pure::failover::{Account, Progress};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderValue, InvalidHeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret, SecretString};
 use std::error::Error as StdError;
@@ -22,6 +24,10 @@ use tokio::time::timeout;
 
 /// From the first step to the last byte. Segue answers from memory: a second is an age.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// What a switchover may take beyond its own time-out: the nodes are asked first, and a promotion
+/// that was ordered last is waited for.
+const SWITCHOVER_SLACK: Duration = Duration::from_secs(8);
 
 /// Far above any status; what is larger does not come from Segue.
 const ANSWER_MAX_BYTES: usize = 4 << 20;
@@ -154,36 +160,57 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| self.nonsense(error))
     }
 
-    async fn get(&self, path: &str) -> Result<Bytes, ClientError> {
-        match &self.address {
-            Address::Unix(socket) => {
-                let stream = UnixStream::connect(socket).await;
-                self.get_over(stream.map_err(|error| self.unreachable(error))?, path).await
+    /// Asks for a switchover and tells each line of its account. `within` is how long it may
+    /// take; the answer may take a little longer.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`]. What became of the switchover is then unknown; the status tells.
+    pub async fn switchover(
+        &self,
+        query: &str,
+        within: Duration,
+        mut tell: impl FnMut(&Progress),
+    ) -> Result<Account, ClientError> {
+        let path = format!("{}?{query}", switchover::PATH);
+        let told = async {
+            let answer = self.send(Method::POST, &path).await?;
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+                return Err(ClientError::Timeout { address: self.address.clone() });
             }
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await;
-                self.get_over(stream.map_err(|error| self.unreachable(error))?, path).await
+            if !matches!(
+                answer.status(),
+                StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::CONFLICT
+            ) {
+                return Err(self.nonsense(format!("status {}", answer.status())));
             }
-        }
+            let mut body = answer.into_body();
+            let mut input = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| self.nonsense(error))?;
+                input.extend_from_slice(frame.data_ref().map_or(&[][..], |it| it));
+                while let Some(end) = input.iter().position(|it| *it == b'\n') {
+                    let line: Vec<u8> = input.drain(..=end).collect();
+                    let progress: Progress =
+                        serde_json::from_slice(&line).map_err(|error| self.nonsense(error))?;
+                    tell(&progress);
+                    if let Progress::Ended(account) = progress {
+                        return Ok(account);
+                    }
+                }
+                if input.len() > ANSWER_MAX_BYTES {
+                    return Err(self.nonsense("a line without an end"));
+                }
+            }
+            Err(self.nonsense("the account breaks off"))
+        };
+        let late = || ClientError::Timeout { address: self.address.clone() };
+        timeout(within + SWITCHOVER_SLACK, told).await.map_err(|_elapsed| late())?
     }
 
-    async fn get_over(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        path: &str,
-    ) -> Result<Bytes, ClientError> {
-        let request = self.request(path).map_err(|error| self.nonsense(error))?;
-        let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.nonsense(error))?;
-        // Ends with the connection, which ends with `sender` or the runtime; what it would
-        // report, `sender` reports.
-        tokio::spawn(async move { drop(connection.await) });
-        let answer = sender.send_request(request).await.map_err(|error| self.nonsense(error))?;
+    async fn get(&self, path: &str) -> Result<Bytes, ClientError> {
+        let answer = self.send(Method::GET, path).await?;
         let status = answer.status();
-        if status == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::Unauthorized { address: self.address.clone() });
-        }
         if status != StatusCode::OK {
             return Err(self.nonsense(format!("status {status}")));
         }
@@ -191,9 +218,49 @@ impl Client {
         Ok(body.map_err(|error| self.nonsense(error))?.to_bytes())
     }
 
-    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
-        let mut request =
-            Request::get(path).header(header::HOST, "segue").body(Empty::<Bytes>::new())?;
+    async fn send(&self, method: Method, path: &str) -> Result<Response<Incoming>, ClientError> {
+        match &self.address {
+            Address::Unix(socket) => {
+                let stream = UnixStream::connect(socket).await;
+                self.send_over(stream.map_err(|error| self.unreachable(error))?, method, path).await
+            }
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await;
+                self.send_over(stream.map_err(|error| self.unreachable(error))?, method, path).await
+            }
+        }
+    }
+
+    async fn send_over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        method: Method,
+        path: &str,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let request = self.request(method, path).map_err(|error| self.nonsense(error))?;
+        let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.nonsense(error))?;
+        // Ends with the connection, which ends with `sender` or the runtime; what it would
+        // report, `sender` reports.
+        tokio::spawn(async move { drop(connection.await) });
+        let answer = sender.send_request(request).await.map_err(|error| self.nonsense(error))?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::Unauthorized { address: self.address.clone() });
+        }
+        Ok(answer)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "segue")
+            .body(Empty::<Bytes>::new())?;
         if let Some(token) = &self.token {
             let bearer = format!("Bearer {}", token.expose_secret());
             let value = HeaderValue::from_str(&bearer);

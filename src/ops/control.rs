@@ -1,12 +1,13 @@
 //! The control socket on `control.address`: what the `segue` commands talk to.
 //!
-//! The same routes as [`super::http`] for now. What changes state belongs here and nowhere
-//! else, so nobody gets in who was not let in: a Unix socket has mode 0600, a TCP address
+//! The same routes as [`super::http`], and [`super::switchover`]. What changes state belongs here
+//! and nowhere else, so nobody gets in who was not let in: a Unix socket has mode 0600, a TCP address
 //! answers nothing without the token.
 
 use super::State;
 use super::server::{self, Service};
 use crate::config::{self, ControlAddress};
+use crate::control::Request;
 use crate::net::listen::{self, ListenError, UnixSocket};
 use secrecy::SecretString;
 use std::io;
@@ -14,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Only the user that runs Segue (and root) may talk to it.
 const MODE: u32 = 0o600;
@@ -68,14 +69,21 @@ impl Control {
 
 /// Serves until `shutdown` turns true, then lets what is being answered finish and removes
 /// the socket's file.
-pub async fn serve(control: Control, state: Arc<State>, shutdown: watch::Receiver<bool>) {
+pub async fn serve(
+    control: Control,
+    state: Arc<State>,
+    requests: mpsc::Sender<Request>,
+    shutdown: watch::Receiver<bool>,
+) {
+    let requests = Some(requests);
     match control.0 {
         Bound::Unix(UnixSocket { listener, file }) => {
-            server::serve(listener, Service { state, token: None }, shutdown).await;
+            server::serve(listener, Service { state, token: None, requests }, shutdown).await;
             drop(file);
         }
         Bound::Tcp(listener, token) => {
-            server::serve(listener, Service { state, token: Some(token) }, shutdown).await;
+            server::serve(listener, Service { state, token: Some(token), requests }, shutdown)
+                .await;
         }
     }
 }

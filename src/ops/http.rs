@@ -14,5 +14,5 @@ use tokio::sync::watch;
 /// Ends within ten seconds of `shutdown`, and usually at once. Run it until *after* the
 /// drain: `/readyz` says 503 meanwhile, which is what takes Segue out of a load balancer.
 pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: watch::Receiver<bool>) {
-    server::serve(listener, Service { state, token: None }, shutdown).await;
+    server::serve(listener, Service { state, token: None, requests: None }, shutdown).await;
 }

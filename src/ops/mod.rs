@@ -3,8 +3,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`http`] | `/metrics`, `/livez`, `/readyz`, `/api/v1/status` and a page, read-only |
-//! | [`control`] | the same over a Unix socket or with a token; later what changes state |
-//! | [`client`] | how `segue status` talks to either |
+//! | [`control`] | the same over a Unix socket or with a token, and what changes state |
+//! | [`switchover`] | `POST /api/v1/switchover`, answered line by line while it goes on |
+//! | [`client`] | how the `segue` commands talk to either |
 //! | [`status`] | the one JSON shape of the status, for the API, the page and the CLI |
 //! | [`signals`], [`drain`] | how the process is asked to end, and how it does |
 //! | [`limits`] | file descriptors, raised and checked against `sessions.max` |
@@ -14,6 +15,7 @@
 //! No decision about the group: everything here reads the control plane's snapshot and the
 //! metrics, and asks nothing of a node. A node that hangs cannot make a page hang.
 
+mod body;
 pub mod client;
 pub mod control;
 pub mod drain;
@@ -23,6 +25,7 @@ mod routes;
 mod server;
 pub mod signals;
 pub mod status;
+pub mod switchover;
 
 use crate::pure::topology::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;

@@ -1,8 +1,9 @@
 //! One request to one response, without a socket: everything that a route can answer.
 
 use super::State;
+use super::body::Body;
 use super::status::Readiness;
-use http_body_util::Full;
+use super::switchover;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method, Response, StatusCode};
@@ -21,7 +22,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Body>;
 
 /// Answers a request for `path`.
 pub(super) fn answer(state: &State, method: &Method, path: &str) -> Answer {
@@ -31,13 +32,15 @@ pub(super) fn answer(state: &State, method: &Method, path: &str) -> Answer {
         "/livez" => livez,
         "/readyz" => readyz,
         "/api/v1/status" => status,
+        // The control socket has answered this already.
+        switchover::PATH => {
+            return plain(StatusCode::FORBIDDEN, "this changes state: ask on control.address\n");
+        }
         _ => return plain(StatusCode::NOT_FOUND, "no such page\n"),
     };
     // The body of an answer to HEAD is left out by hyper, its length is not.
     if method != Method::GET && method != Method::HEAD {
-        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "read-only\n");
-        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return answer;
+        return not_allowed("GET, HEAD", "read-only\n");
     }
     route(state)
 }
@@ -70,7 +73,7 @@ fn page(_: &State) -> Answer {
 fn metrics(state: &State) -> Answer {
     state.metrics.control.show(&state.snapshot.borrow());
     match state.metrics.encode() {
-        Ok(text) => build(StatusCode::OK, TEXT_FORMAT, text.into()),
+        Ok(text) => build(StatusCode::OK, TEXT_FORMAT, Bytes::from(text)),
         Err(error) => {
             error!(%error, "Could not encode the metrics");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded\n")
@@ -90,14 +93,14 @@ fn readyz(state: &State) -> Answer {
     match state.readiness() {
         Readiness::Ready => plain(StatusCode::OK, "ok\n"),
         Readiness::NotReady(why) => {
-            build(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n").into())
+            build(StatusCode::SERVICE_UNAVAILABLE, TEXT, Bytes::from(format!("{why}\n")))
         }
     }
 }
 
 fn status(state: &State) -> Answer {
     match serde_json::to_vec(&state.status()) {
-        Ok(json) => build(StatusCode::OK, JSON, json.into()),
+        Ok(json) => build(StatusCode::OK, JSON, Bytes::from(json)),
         Err(error) => {
             error!(%error, "Could not encode the status");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be encoded\n")
@@ -105,12 +108,19 @@ fn status(state: &State) -> Answer {
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Answer {
+/// What another method than `allowed` gets.
+pub(super) fn not_allowed(allowed: &'static str, text: &'static str) -> Answer {
+    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Answer {
     build(status, TEXT, Bytes::from_static(text.as_bytes()))
 }
 
-fn build(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+pub(super) fn build(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Answer {
+    let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

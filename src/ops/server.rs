@@ -5,22 +5,21 @@
 //! opens many connections, or sends slowly, or does not read, delays others by seconds and
 //! can do no more. A scrape or a probe is rare: keeping connections would gain nothing.
 
-use super::State;
 use super::routes::{self, Answer};
-use hyper::Request;
+use super::{State, switchover};
+use crate::control::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::{ExposeSecret, SecretString};
 use std::convert::Infallible;
-use std::future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -30,6 +29,9 @@ const CONNECTIONS_MAX: usize = 64;
 
 /// Life of one connection: a scrape over a slow network takes a second or two.
 const CONNECTION_MAX: Duration = Duration::from_secs(10);
+
+/// Where a switchover is told while it goes on, for as long as one may take.
+const CONTROL_MAX: Duration = switchover::TIMEOUT_MAX.saturating_add(CONNECTION_MAX);
 
 /// The head of a request comes in one packet, or from somebody who means no good.
 const HEAD_MAX: Duration = Duration::from_secs(2);
@@ -76,15 +78,23 @@ pub(super) struct Service {
     pub(super) state: Arc<State>,
     /// Without it nobody is answered; `None` where the socket itself keeps strangers out.
     pub(super) token: Option<Arc<SecretString>>,
+    /// To the control plane; `None` where nothing may be changed.
+    pub(super) requests: Option<mpsc::Sender<Request>>,
 }
 
 impl Service {
-    fn answer(&self, request: &Request<Incoming>) -> Answer {
+    async fn answer(self, request: hyper::Request<Incoming>) -> Answer {
         let expected = self.token.as_ref().map(|it| it.expose_secret());
         if expected.is_some_and(|it| !routes::is_authorized(request.headers(), it)) {
             return routes::unauthorized();
         }
-        routes::answer(&self.state, request.method(), request.uri().path())
+        let (method, uri) = (request.method(), request.uri());
+        match self.requests {
+            Some(requests) if uri.path() == switchover::PATH => {
+                switchover::answer(&requests, method, uri.query().unwrap_or_default()).await
+            }
+            Some(_) | None => routes::answer(&self.state, method, uri.path()),
+        }
     }
 }
 
@@ -126,15 +136,18 @@ async fn asked(shutdown: &mut watch::Receiver<bool>) {
 }
 
 async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, service: Service) {
-    let answer =
-        service_fn(move |request| future::ready(Ok::<_, Infallible>(service.answer(&request))));
+    let limit = if service.requests.is_some() { CONTROL_MAX } else { CONNECTION_MAX };
+    let answer = service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    });
     let serving = http1::Builder::new()
         .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
         .max_buf_size(HEAD_MAX_BYTES)
         .serve_connection(TokioIo::new(stream), answer);
-    match timeout(CONNECTION_MAX, serving).await {
+    match timeout(limit, serving).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "HTTP connection ended early"),
         Err(_) => debug!("HTTP connection took too long"),

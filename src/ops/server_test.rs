@@ -129,7 +129,8 @@ async fn the_control_socket_answers_the_client_and_removes_its_file() {
     let control = Control::unix(&path).await.expect("binds");
     let (_snapshot, state) = state();
     let shutdown = watch::Sender::new(false);
-    let served = tokio::spawn(control::serve(control, state, shutdown.subscribe()));
+    let served =
+        tokio::spawn(control::serve(control, state, mpsc::channel(1).0, shutdown.subscribe()));
 
     let client = Client::new(Address::Unix(path.clone()), None);
     let status = client.status().await.expect("answers");
@@ -147,7 +148,7 @@ async fn over_tcp_the_token_is_needed() {
     let control = Control::tcp(addr, SecretString::from("sesame")).expect("binds");
     let (_snapshot, state) = state();
     let shutdown = watch::Sender::new(false);
-    tokio::spawn(control::serve(control, state, shutdown.subscribe()));
+    tokio::spawn(control::serve(control, state, mpsc::channel(1).0, shutdown.subscribe()));
 
     let ask = async |token: Option<&str>| {
         let token = token.map(SecretString::from);

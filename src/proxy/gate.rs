@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Bytes read from a socket at once. What a session keeps is copied out; the buffer is the
 /// worker's, so an idle session has none.
@@ -31,6 +31,7 @@ pub(super) struct Gate {
     draining: Cell<bool>,
     seats: RefCell<BTreeMap<u64, Seat>>,
     signals: mpsc::Sender<Signal>,
+    drained: watch::Sender<u64>,
     started: Instant,
 }
 
@@ -39,6 +40,7 @@ impl Gate {
         world: World,
         cells: Arc<WorkerCells>,
         signals: mpsc::Sender<Signal>,
+        drained: watch::Sender<u64>,
         dial_limit: Duration,
     ) -> Self {
         Self {
@@ -50,6 +52,7 @@ impl Gate {
             draining: Cell::new(false),
             seats: RefCell::default(),
             signals,
+            drained,
             started: Instant::now(),
         }
     }
@@ -128,6 +131,10 @@ impl Gate {
         self.cells.in_flight_bytes.set(world.budget.used as u64);
         self.cells.hold_commands.set(world.held.commands as u64);
         self.cells.hold_bytes.set(world.held.bytes as u64);
+        if world.is_drained() {
+            let version = world.route.version;
+            self.drained.send_if_modified(|it| std::mem::replace(it, version) != version);
+        }
         if world.tally == Tally::default() {
             return;
         }

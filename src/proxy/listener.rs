@@ -80,7 +80,7 @@ pub async fn accept(
             biased;
             _ = draining.wait_for(|it| *it) => break,
             accepted = listener.accept() => match accepted {
-                Ok(client) => accepting.let_in(client),
+                Ok(client) => accepting.let_in(client).await,
                 Err(error) => {
                     warn!(%error, "Could not accept a client");
                     sleep(ACCEPT_PAUSE).await;
@@ -92,7 +92,7 @@ pub async fn accept(
 }
 
 impl Accepting {
-    fn let_in(&self, client: Stream) {
+    async fn let_in(&self, client: Stream) {
         let open: usize = self.workers.iter().map(|it| it.load.sessions()).sum();
         if open >= self.sessions_max {
             self.cells.sessions_rejected.inc(Rejected::Max);
@@ -104,8 +104,8 @@ impl Accepting {
         self.last_id.set(id);
         match client.detach() {
             Ok(client) => {
-                if !worker.hand_over(id, client) {
-                    warn!(session = id, "A worker is too busy to take a client");
+                if !worker.hand_over(id, client).await {
+                    warn!(session = id, "A worker has ended and takes no client");
                 }
             }
             Err(error) => warn!(%error, "Could not hand over a client"),

@@ -329,7 +329,7 @@ impl Driver {
 
     fn lose_node(&mut self, seat: &Seat, now: Time) {
         // An idle connection that a node closes (its `timeout`, a `CLIENT KILL`) is no news.
-        if self.machine.is_in_flight() {
+        if self.machine.is_in_flight() && self.machine.is_current(&self.gate.world.borrow()) {
             self.gate.signal(SignalKind::Lost);
         }
         self.upstream.drop_it(&self.gate, seat.id);

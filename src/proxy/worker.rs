@@ -21,7 +21,8 @@ use tracing::{debug, warn};
 /// readable in one turn gets its say before the shared connection's task writes for all of them.
 const EVENT_INTERVAL: u32 = 256;
 
-/// Clients handed over and not yet taken by a worker.
+/// Clients handed over and not yet taken by a worker. When it is full, accepting pauses: the rest
+/// waits in the kernel's queue.
 const HANDOVER_MAX: usize = 256;
 
 /// What a worker is told once.
@@ -44,6 +45,8 @@ pub struct Ends {
     pub route: watch::Receiver<Route>,
     /// Up to which version it is obeyed.
     pub confirmed: watch::Sender<u64>,
+    /// The last version that drains and for which nothing is in flight.
+    pub drained: watch::Sender<u64>,
     /// What is seen of the primary.
     pub signals: mpsc::Sender<Signal>,
     /// The commands that are known.
@@ -103,10 +106,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Hands a client to this worker; false if it has too many to take.
-    pub(super) fn hand_over(&self, id: u64, client: Detached) -> bool {
+    /// Hands a client to this worker, when it has room; false if it has ended.
+    pub(super) async fn hand_over(&self, id: u64, client: Detached) -> bool {
         self.load.one_more();
-        let taken = self.clients.try_send((id, client)).is_ok();
+        let taken = self.clients.send((id, client)).await.is_ok();
         if !taken {
             self.load.one_less();
         }
@@ -160,9 +163,9 @@ async fn run(
     load: Arc<Load>,
 ) {
     let Settings { policy, limits, hold_bytes_max, dial_limit } = settings;
-    let Ends { mut route, confirmed, signals, mut table, mut draining, cells } = ends;
+    let Ends { mut route, confirmed, drained, signals, mut table, mut draining, cells } = ends;
     let world = World::new(table.borrow_and_update().clone(), policy, limits, hold_bytes_max);
-    let gate = Rc::new(Gate::new(world, cells, signals, dial_limit));
+    let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit));
     obey(&gate, &mut route, &confirmed);
     loop {
         tokio::select! {
@@ -185,6 +188,8 @@ fn obey(gate: &Gate, route: &mut watch::Receiver<Route>, confirmed: &watch::Send
     let route = *route.borrow_and_update();
     gate.set_route(route);
     confirmed.send_replace(route.version);
+    // Without sessions nobody else would say that nothing is in flight.
+    gate.collect();
 }
 
 fn start_session(gate: &Rc<Gate>, load: &Arc<Load>, id: u64, client: Detached) {

@@ -35,4 +35,5 @@ mod selection;
 mod sessions;
 mod slow;
 mod startup;
+mod switchover;
 mod transparency;

@@ -338,7 +338,7 @@ impl Inner {
     fn write(&mut self, gate: &Gate, cx: &mut Context<'_>, now: Time) {
         let Link::Up(stream) = &mut self.link else { return };
         let route = gate.world.borrow().route;
-        if route.primary().is_none() || route.epoch != self.epoch {
+        if !route.lets_finish() || route.epoch != self.epoch {
             return;
         }
         while !self.mux.to_node().is_empty() {

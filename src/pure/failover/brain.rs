@@ -4,6 +4,7 @@
 
 use super::event::{Action, Event, NodeSpec, Note, Order, Outcome, Probed};
 use super::member::Member;
+use super::switchover::{Step, Switch};
 use crate::pure::detect;
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
@@ -59,6 +60,8 @@ pub(super) enum Phase {
         goal: Goal,
     },
     Promoting(Promotion),
+    /// A switchover whose gate is closed, and which has changed nothing yet.
+    Switching(Step),
 }
 
 /// What a commit is for.
@@ -68,6 +71,8 @@ pub(super) enum Goal {
     Promote,
     /// Follow a node that is a primary already.
     Follow(NodeId),
+    /// Promote this one, which has everything, as an operator asked for.
+    Switch(NodeId),
 }
 
 /// In which way the primary is lost.
@@ -122,6 +127,15 @@ pub struct Brain {
     pub(super) lineage: Lineage,
     pub(super) route: Route,
     pub(super) confirmed: u64,
+    /// The version for which no worker has anything in flight.
+    pub(super) drained: u64,
+    pub(super) switch: Option<Box<Switch>>,
+    /// The epoch in force began with a switchover that went well so far.
+    pub(super) handed_over: bool,
+    /// How long commands were held for the switchover that just opened the gate.
+    pub(super) switched_held: Option<Duration>,
+    /// Whose pause is to be lifted.
+    pub(super) paused: Option<NodeId>,
     pub(super) phase: Phase,
     pub(super) serving: Option<Serving>,
     pub(super) doubt: Option<Doubt>,
@@ -163,6 +177,11 @@ impl Brain {
             lineage: Lineage::default(),
             route: Route::START,
             confirmed: 0,
+            drained: 0,
+            switch: None,
+            handed_over: false,
+            switched_held: None,
+            paused: None,
             phase: Phase::Discovering,
             serving: None,
             doubt: None,
@@ -212,11 +231,14 @@ impl Brain {
             Event::Probed(probed) => self.probed(now, probed),
             Event::Signalled(signal) => self.signalled(now, signal),
             Event::Confirmed { version } => self.confirmed = self.confirmed.max(version),
+            Event::Drained { version } => self.drained = self.drained.max(version),
+            Event::Asked(ask) => self.asked(now, &ask),
             Event::Ordered { order, outcome } => self.ordered(now, &order, outcome),
             Event::Tick => {}
         }
         self.tick(now);
         self.decide(now);
+        self.conclude(now);
         assert!(self.route.epoch >= before.epoch, "the epoch went back");
         self.stepped_at = now;
         self.beat_at = now + self.params.detect.interval;
@@ -231,9 +253,11 @@ impl Brain {
         let doubt = self.doubt.and_then(|it| it.hold_at);
         let again = match &self.phase {
             Phase::Promoting(promotion) => promotion.again_at,
-            Phase::Discovering | Phase::Steady | Phase::Suspecting | Phase::Committing { .. } => {
-                None
-            }
+            Phase::Discovering
+            | Phase::Steady
+            | Phase::Suspecting
+            | Phase::Committing { .. }
+            | Phase::Switching(_) => None,
         };
         // What is due already had its chance in the last step; it must not spin the driver.
         let due = detectors
@@ -347,9 +371,22 @@ impl Brain {
             return;
         }
         member.pending = None;
+        let is_done = outcome == Outcome::Done;
         match order {
-            Order::Promote { .. } => self.promotion_answered(now, node, outcome),
-            Order::Follow { .. } => self.follow_answered(now, node, outcome),
+            Order::Promote { .. } => {
+                self.promotion_answered(now, node, outcome);
+                if is_done && self.is_switch_to(node) {
+                    self.repoint_all(node);
+                }
+            }
+            Order::Follow { .. } => {
+                self.follow_answered(now, node, outcome);
+                if is_done {
+                    self.unpause_follower(node);
+                }
+            }
+            Order::Pause { .. } => self.pause_answered(now, node, outcome),
+            Order::Unpause { .. } => self.unpause_answered(node),
         }
         // What it is now is what counts.
         self.act(Action::Probe(node));
@@ -357,8 +394,8 @@ impl Brain {
 
     /// Looks at everything that is known and moves on as far as that allows.
     fn decide(&mut self, now: Time) {
-        // Each phase may lead to the next; four is the longest way.
-        for _ in 0..4 {
+        // Each phase may lead to the next; a switchover has the longest way.
+        for _ in 0..6 {
             let before = (self.phase.clone(), self.route.version);
             match self.phase.clone() {
                 Phase::Discovering => self.discover(now),
@@ -366,6 +403,7 @@ impl Brain {
                 Phase::Suspecting => self.suspect(now),
                 Phase::Committing { version, goal } => self.commit(now, version, goal),
                 Phase::Promoting(promotion) => self.promote(now, promotion),
+                Phase::Switching(step) => self.switching(now, step),
             }
             if before == (self.phase.clone(), self.route.version) {
                 break;

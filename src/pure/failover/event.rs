@@ -1,5 +1,7 @@
 //! What the brain is told, and what it asks for: all values, so that tests compare them.
 
+use super::account::{Progress, Verdict};
+use super::preflight::Ask;
 use super::select::Reject;
 use crate::pure::detect::{Answer, Health};
 use crate::pure::time::Time;
@@ -53,6 +55,14 @@ pub enum Event {
         /// The lowest version confirmed by all.
         version: u64,
     },
+    /// No worker has anything in flight that was sent before this version of the route, which
+    /// drains.
+    Drained {
+        /// The lowest version told by all.
+        version: u64,
+    },
+    /// An operator asks for a switchover. Its account is told with [`Action::Tell`].
+    Asked(Ask),
     /// An order ended.
     Ordered {
         /// Which.
@@ -139,13 +149,28 @@ pub enum Order {
         /// The same, as replicas reach it.
         target: Endpoint,
     },
+    /// `CLIENT PAUSE … WRITE`.
+    Pause {
+        /// To whom.
+        node: NodeId,
+        /// For how long at most.
+        span: Duration,
+    },
+    /// `CLIENT UNPAUSE`.
+    Unpause {
+        /// To whom.
+        node: NodeId,
+    },
 }
 
 impl Order {
     /// Whom it is for.
     pub const fn node(&self) -> NodeId {
         match self {
-            Self::Promote { node, .. } | Self::Follow { node, .. } => *node,
+            Self::Promote { node, .. }
+            | Self::Follow { node, .. }
+            | Self::Pause { node, .. }
+            | Self::Unpause { node } => *node,
         }
     }
 }
@@ -177,6 +202,8 @@ pub enum Action {
     Order(Order),
     /// Something that an operator looks for later.
     Note(Note),
+    /// A line of a switchover's account, for whoever asked for it.
+    Tell(Progress),
 }
 
 /// What happened; each is logged once and counted.
@@ -318,6 +345,26 @@ pub enum Note {
         held: Duration,
         /// Somebody else promoted it, and it was followed.
         followed: bool,
+        /// It was planned: a switchover.
+        planned: bool,
+    },
+    /// A switchover begins.
+    Switching {
+        /// Who serves.
+        from: NodeId,
+        /// Who shall.
+        to: NodeId,
+    },
+    /// A switchover is over.
+    Switched {
+        /// Who served.
+        from: NodeId,
+        /// Who serves, or was to.
+        to: NodeId,
+        /// How it ended.
+        outcome: Verdict,
+        /// Why, if not well.
+        reason: Option<String>,
     },
     /// A node says that it is a primary beside ours and is turned into a replica.
     Demoting {

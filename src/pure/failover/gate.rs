@@ -36,6 +36,8 @@ impl Brain {
         assert!(member.report().is_some_and(Report::is_primary), "opened for a replica");
         assert!(self.candidates.get(&epoch).is_none_or(|it| *it == node), "another's epoch");
         let Some(addr) = member.addr else { return };
+        // An epoch that was entered otherwise was handed over by nobody.
+        self.handed_over &= epoch == self.route.epoch;
         self.doubt = None;
         self.held_from = None;
         self.lost_from = None;
@@ -51,6 +53,7 @@ impl Brain {
     /// Publishes a new epoch that is held, and waits for its confirmation.
     pub(super) fn sever(&mut self, goal: Goal) {
         let epoch = self.route.epoch.next();
+        self.handed_over = matches!(goal, Goal::Switch(_));
         self.publish(epoch, Gate::Held);
         self.phase = Phase::Committing { version: self.route.version, goal };
         self.note(Note::Committed { epoch });
@@ -94,9 +97,11 @@ impl Brain {
         self.act(Action::Order(order));
     }
 
-    fn publish(&mut self, epoch: Epoch, gate: Gate) {
+    pub(super) fn publish(&mut self, epoch: Epoch, gate: Gate) {
         assert!(epoch >= self.route.epoch, "the epoch went back");
-        self.route = Route { version: self.route.version.saturating_add(1), epoch, gate };
+        let version = self.route.version.saturating_add(1);
+        let handed_over = self.handed_over;
+        self.route = Route { version, epoch, gate, handed_over };
         self.actions.push(Action::Publish(self.route));
         if let Some(oldest) = epoch.0.checked_sub(EPOCHS_MAX) {
             self.candidates.retain(|it, _| it.0 >= oldest);

@@ -219,7 +219,9 @@ impl Brain {
         let reason = match &self.phase {
             Phase::Committing { .. } => "a worker does not confirm that the gate is closed",
             Phase::Promoting(_) => "the chosen replica does not answer",
-            Phase::Discovering | Phase::Steady | Phase::Suspecting => "no replica can take over",
+            Phase::Discovering | Phase::Steady | Phase::Suspecting | Phase::Switching(_) => {
+                "no replica can take over"
+            }
         };
         self.note(Note::Overdue { reason: reason.to_owned() });
     }
@@ -231,6 +233,7 @@ impl Brain {
                 // Everything is looked at once more: the primary may be back, a better
                 // replica may have answered.
                 Goal::Promote => self.phase = Phase::Suspecting,
+                Goal::Switch(to) => self.commit_switch(now, to, true),
                 Goal::Follow(heir) => {
                     let fresh = self.fresh_from(now);
                     let still = self.member(heir).and_then(|it| it.report_since(fresh));
@@ -243,6 +246,9 @@ impl Brain {
             }
             return;
         }
+        if let Goal::Switch(to) = goal {
+            return self.commit_switch(now, to, false);
+        }
         // Nothing was done to anybody yet, so the primary may still come back; with its data.
         self.recollect(now);
         if goal == Goal::Promote && self.is_well() {
@@ -251,7 +257,7 @@ impl Brain {
         self.watch_the_clock(now);
     }
 
-    fn begin_promotion(&mut self, now: Time, best: Ranked) {
+    pub(super) fn begin_promotion(&mut self, now: Time, best: Ranked) {
         let Ranked { node, offset, lag_bytes } = best;
         let Some(run_id) = self.member(node).and_then(|it| it.report()).map(|it| it.run_id) else {
             return;
@@ -326,6 +332,7 @@ impl Brain {
         if let Some(member) = self.member_mut(node) {
             member.refused_until = Some(now + REFUSAL_PAUSE);
         }
+        self.doubt_old_primary(now, &reason);
         self.note(Note::PromotionFailed { node, reason });
         self.phase = Phase::Suspecting;
     }
@@ -339,10 +346,20 @@ impl Brain {
         self.claim_everybody();
         let epoch = self.route.epoch;
         let held = self.held_from.map_or(Duration::ZERO, |it| now.since(it));
-        let outcome = if followed { "followed" } else { "promoted" };
+        let planned = !followed && self.is_switch_to(node);
+        if planned {
+            self.switched_held = Some(held);
+        } else {
+            self.fail(format!("{} took over", self.name(node)));
+        }
+        let outcome = match (followed, planned) {
+            (true, _) => "followed",
+            (false, true) => "switched",
+            (false, false) => "promoted",
+        };
         self.account(Some(from), Some(node), held, outcome);
         self.open(node, epoch);
-        self.note(Note::FailedOver { from, to: node, epoch, held, followed });
+        self.note(Note::FailedOver { from, to: node, epoch, held, followed, planned });
         for member in &mut self.members {
             member.refused_until = None;
             member.joining_from = None;

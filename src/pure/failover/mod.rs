@@ -15,6 +15,9 @@
 //!                                                               again to the same node
 //! ```
 //!
+//! A planned switchover goes from Steady by its own way to the same commit and promotion; see
+//! `switchover`.
+//!
 //! # Invariants (`assert!`, also in release)
 //!
 //! * The epoch never goes back; an epoch has at most one candidate and opens for at most one
@@ -29,19 +32,24 @@
 //! No sockets, no clock, no logging: `control::driver` feeds events and obeys the actions.
 //! No consensus: with several deciders, each follows by lineage what another decided.
 
+mod account;
 mod brain;
 mod discover;
 mod event;
 mod gate;
 mod lost;
 mod member;
+mod preflight;
 mod rejoin;
 mod select;
 mod serve;
+mod switchover;
 mod view;
 
+pub use account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
 pub use brain::{Brain, Params, Rejoin};
 pub use event::{Action, Endpoint, Event, Finding, NodeSpec, Note, Order, Outcome, Probed};
+pub use preflight::{Ask, Checked};
 pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 
 #[cfg(test)]
@@ -50,5 +58,7 @@ mod brain_test;
 mod guard_test;
 #[cfg(test)]
 mod property_test;
+#[cfg(test)]
+mod switchover_test;
 #[cfg(test)]
 mod world_test;

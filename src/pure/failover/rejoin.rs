@@ -135,7 +135,7 @@ impl Brain {
         }
     }
 
-    fn order_to_follow(&mut self, node: NodeId, primary: NodeId) {
+    pub(super) fn order_to_follow(&mut self, node: NodeId, primary: NodeId) {
         let Some(target) = self.spec(primary).map(|it| it.replication.clone()) else { return };
         self.order(Order::Follow { node, primary, target });
     }

@@ -45,10 +45,11 @@ impl Brain {
             }
         }
         self.reconcile(now);
+        self.catch_up(now);
     }
 
     /// Why commands must not go to the primary, judging by probes alone.
-    fn trouble(&self) -> Option<String> {
+    pub(super) fn trouble(&self) -> Option<String> {
         let serving = self.serving.as_ref()?;
         let member = self.member(serving.node)?;
         let name = &member.spec.name;
@@ -82,7 +83,7 @@ impl Brain {
     }
 
     /// Remembers the primary as it is now: what candidates will be compared with.
-    fn anchor(&mut self) {
+    pub(super) fn anchor(&mut self) {
         let Some(node) = self.serving.as_ref().map(|it| it.node) else { return };
         let Some(report) = self.member(node).and_then(|it| it.report().cloned()) else { return };
         if let Some(serving) = &mut self.serving

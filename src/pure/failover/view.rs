@@ -31,6 +31,10 @@ impl Brain {
             Phase::Steady => "steady",
             Phase::Suspecting if self.lost_from.is_some() => "halted",
             Phase::Suspecting => "suspecting",
+            Phase::Switching(_) => "switching-over",
+            Phase::Committing { .. } | Phase::Promoting(_) if self.switch.is_some() => {
+                "switching-over"
+            }
             Phase::Committing { .. } | Phase::Promoting(_) => "failing-over",
         }
     }

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+#[path = "world_check_test.rs"]
+mod check;
 #[path = "world_fault_test.rs"]
 mod fault;
 
@@ -114,6 +116,8 @@ pub(super) struct World {
     next_id: u64,
     pub(super) route: Route,
     confirmed: u64,
+    drained: u64,
+    pub(super) drain_ms: u64,
     confirm_ms: u64,
     lose_answer: Option<bool>,
     stalled_until: u64,
@@ -123,6 +127,9 @@ pub(super) struct World {
     /// Whether the last report that was delivered said `role:master`.
     told_primary: Vec<bool>,
     pub(super) orders: Vec<Order>,
+    pub(super) told: Vec<Progress>,
+    /// Until when each node is paused.
+    pub(super) paused: Vec<u64>,
 }
 
 fn endpoint(node: usize) -> Endpoint {
@@ -177,6 +184,8 @@ impl World {
             next_id: 1000,
             route: Route::START,
             confirmed: 0,
+            drained: 0,
+            drain_ms: 1,
             confirm_ms: 1,
             lose_answer: None,
             stalled_until: 0,
@@ -185,6 +194,8 @@ impl World {
             opened: BTreeMap::new(),
             told_primary: vec![false; count],
             orders: Vec::new(),
+            told: Vec::new(),
+            paused: vec![0; count],
         };
         for n in 0..count {
             world.push(0, Item::Ask(n));
@@ -245,6 +256,9 @@ impl World {
                 if let Event::Confirmed { version } = event {
                     self.confirmed = self.confirmed.max(version);
                 }
+                if let Event::Drained { version } = event {
+                    self.drained = self.drained.max(version);
+                }
                 self.step(event);
             }
             Item::Carry(order) => self.carry(order),
@@ -264,45 +278,7 @@ impl World {
                     self.push(1, Item::Carry(order));
                 }
                 Action::Note(note) => self.notes.push(note),
-            }
-        }
-    }
-
-    fn published(&mut self, route: Route) {
-        assert!(route.version > self.route.version, "the version did not grow");
-        assert!(route.epoch >= self.route.epoch, "the epoch went back");
-        if let Gate::Open(primary) = route.gate {
-            let owner = *self.opened.entry(route.epoch).or_insert(primary.node);
-            assert_eq!(owner, primary.node, "one epoch, two primaries");
-            assert!(self.told_primary[usize::from(primary.node.0)], "opened for a replica");
-        }
-        self.route = route;
-        self.push(self.confirm_ms, Item::Tell(Event::Confirmed { version: route.version }));
-    }
-
-    fn check_order(&mut self, order: &Order) {
-        match *order {
-            Order::Promote { node, epoch } => {
-                assert_eq!(epoch, self.route.epoch, "promoted in another epoch");
-                assert_eq!(self.route.gate, Gate::Held, "promoted with the gate open");
-                assert!(self.confirmed >= self.route.version, "promoted before the barrier");
-                let same = |it: &&(Epoch, NodeId)| it.0 == epoch;
-                let first = self.promoted.iter().find(same).map_or(node, |it| it.1);
-                assert_eq!(first, node, "one epoch, two candidates");
-                self.promoted.push((epoch, node));
-                let chosen = &self.nodes[usize::from(node.0)];
-                let is_better = |it: &Node| {
-                    it.life == Life::Running
-                        && !it.is_cut
-                        && it.replid == chosen.replid
-                        && it.offset > chosen.offset + 200
-                };
-                assert!(!self.nodes.iter().any(is_better), "a better one was passed over");
-            }
-            Order::Follow { node, primary, .. } => {
-                assert_ne!(node, primary);
-                let serves = self.route.primary().map(|it| it.node);
-                assert_eq!(serves, Some(primary), "turned to a node that does not serve");
+                Action::Tell(progress) => self.told.push(progress),
             }
         }
     }
@@ -477,6 +453,11 @@ impl World {
                 (node.sync_until, node.link_up, node.link_down_from) =
                     (None, false, Some(self.now));
             }
+            Order::Pause { node, span } => {
+                let ms = u64::try_from(span.as_millis()).expect("short");
+                self.paused[usize::from(node.0)] = self.now + ms;
+            }
+            Order::Unpause { node } => self.paused[usize::from(node.0)] = 0,
         }
     }
 

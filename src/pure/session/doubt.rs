@@ -106,6 +106,10 @@ impl Session {
         }
         self.is_settled = true;
         for frame in doubt.into_frames() {
+            if self.drop_link {
+                // What follows cannot be told apart any more; it is lost with the link.
+                break;
+            }
             self.on_frame(world, now, &frame);
         }
         self.is_settled = false;

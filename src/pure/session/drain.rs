@@ -47,8 +47,10 @@ impl Session {
         let proof = Proof::of(line);
         let is_exec = matches!(expect, Expect::Exec);
         // An `EXEC` that answers with an error has run nothing.
-        // On a replica no write of a script is done.
-        let is_refused = matches!(expect, Expect::Script(_)) && Proof::is_said_by_scripts(line);
+        // On a replica no write of a script is done. And a script that is not known may be the
+        // one in front of it, which was refused here and is sent again.
+        let is_refused = matches!(expect, Expect::Script(_))
+            && (Proof::is_said_by_scripts(line) || NOSCRIPT.contains(&line));
         let ran = !is_exec
             && !is_refused
             && proof.is_none()
@@ -84,3 +86,7 @@ impl Session {
         }
     }
 }
+
+/// What Redis and Valkey say of a script that they have not seen.
+const NOSCRIPT: [&[u8]; 2] =
+    [b"-NOSCRIPT No matching script. Please use EVAL.", b"-NOSCRIPT No matching script."];

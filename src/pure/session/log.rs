@@ -247,6 +247,15 @@ impl Log {
         self.sent > 0 || self.entries.front().is_some_and(gone)
     }
 
+    /// Whether the node has all of the first request, or of a large one some, and owes an answer
+    /// to it. What waits there by its nature owes none.
+    pub(super) fn is_owed(&self) -> bool {
+        let Some(first) = self.front() else { return false };
+        let waits = matches!(first.expect, Expect::Blocking(_) | Expect::Tunnel);
+        let is_whole = first.len > 0 && first.len <= self.sent;
+        !waits && (is_whole || first.streamed.is_some_and(|it| it.gone))
+    }
+
     /// Gives memory back that a burst has left behind.
     fn shrink(&mut self) {
         if self.bytes.capacity() > KEPT_BYTES_MAX {

@@ -11,7 +11,7 @@ use super::state::State;
 use super::{Held, World, texts};
 use crate::pure::resp::{LINE_MAX, reply, request};
 use crate::pure::time::Time;
-use crate::pure::topology::Epoch;
+use crate::pure::topology::{Epoch, Gate};
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -129,6 +129,7 @@ pub struct Session {
     pub(super) held: Held,
     /// What this session has of the worker's requests in flight.
     pub(super) in_flight: usize,
+    pub(super) draining: super::handover::Draining,
     /// Whom the directory has as the target of this session's tracking.
     pub(super) redirects_to: Option<u64>,
     /// How often it was asked where that target stands now.
@@ -174,6 +175,7 @@ impl Session {
             charged: 0,
             held: Held::default(),
             in_flight: 0,
+            draining: super::handover::Draining::default(),
             redirects_to: None,
             target_polls: 0,
             login_refused: false,
@@ -214,8 +216,12 @@ impl Session {
         if world.route.epoch != self.epoch {
             // The control plane has seen that the node is not a primary any more.
             self.settle_doubt(world, now, true);
-            self.lose_link(world);
-            self.epoch = world.route.epoch;
+            if self.outwaits(world) {
+                self.outwait(now);
+            } else {
+                self.lose_link(world);
+                self.epoch = world.route.epoch;
+            }
         }
         self.pump(world, now);
         self.settle(world, now);
@@ -251,7 +257,7 @@ impl Session {
 
     /// The connection was lost, or dropped because [`wants_drop`](Self::wants_drop) said so.
     pub fn on_link_lost(&mut self, world: &mut World, now: Time) {
-        let was_wanted = !self.drop_link;
+        let was_wanted = !self.drop_link && self.is_current(world);
         self.lose_link(world);
         if was_wanted {
             self.retry_later(world, now);
@@ -283,11 +289,13 @@ impl Session {
 
     /// What is to be written to the node now.
     pub fn to_node(&self, world: &World) -> &[u8] {
-        if world.route.primary().is_none() || world.route.epoch != self.epoch || self.drop_link {
+        if !world.route.lets_finish() || world.route.epoch != self.epoch || self.drop_link {
             return &[];
         }
         match &self.link {
             Link::Down | Link::Draining(_) => &[],
+            Link::Up if world.route.gate == Gate::Draining => self.unfinished(),
+            Link::Restoring(_) if world.route.gate == Gate::Draining => &[],
             Link::Restoring(restoring) => restoring.unsent(),
             Link::Up => self.log.unsent(),
             Link::Doubting(doubt) => match self.log.unsent() {
@@ -388,7 +396,8 @@ impl Session {
                 && world.route.primary().is_some()
                 && (self.has_work() || self.is_listening(world))
         });
-        [retry.map(|it| it.at), self.hold_deadline(world), self.blocked_deadline()]
+        let outwaited = self.outwaited_at();
+        [retry.map(|it| it.at), self.hold_deadline(world), self.blocked_deadline(), outwaited]
             .into_iter()
             .flatten()
             .min()
@@ -399,6 +408,7 @@ impl Session {
         if self.retry.is_some_and(|it| it.at <= now) {
             self.retry = None;
         }
+        self.outwaited(world, now);
         self.expire(world, now);
         self.pump(world, now);
         self.settle(world, now);
@@ -415,7 +425,10 @@ impl Session {
 
     /// Whether what is admitted now goes out at once.
     pub(super) fn can_send(&self, world: &World) -> bool {
-        matches!(self.link, Link::Up) && world.route.primary().is_some() && !self.drop_link
+        matches!(self.link, Link::Up)
+            && world.route.primary().is_some()
+            && !self.drop_link
+            && self.is_current(world)
     }
 
     /// Moves on whatever can move: answers that are due, requests that wait to be admitted.

@@ -29,6 +29,7 @@ mod blocking;
 mod doubt;
 mod drain;
 mod exec;
+mod handover;
 mod hold;
 mod identity;
 mod log;
@@ -57,7 +58,7 @@ pub use machine::{End, Session};
 pub use proof::Proof;
 pub use share::{Key, Wish};
 pub use tally::Tally;
-pub use world::{Budget, Held, Limits, NoReplicas, Policy, UncertainWrites, World};
+pub use world::{Budget, Drain, Held, Limits, NoReplicas, Policy, UncertainWrites, World};
 
 use blocking::Blocking;
 use state::Change;

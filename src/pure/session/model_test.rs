@@ -17,6 +17,7 @@ mod client;
 mod command;
 mod node;
 mod op;
+mod route;
 mod sim;
 mod store;
 

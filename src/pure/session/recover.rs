@@ -309,6 +309,7 @@ impl Session {
         if was_in_use {
             self.note_gap(world);
         }
+        self.catch_up(world);
     }
 
     /// Puts what was recovered in front of what waits to be admitted.

@@ -30,6 +30,7 @@ impl Session {
             }
         }
         self.finish_draining(world);
+        self.leave_outwaited(world);
         self.pump(world, now);
         self.settle(world, now);
     }
@@ -161,6 +162,8 @@ impl Session {
         if let Some(proof) = self.proof_in(world, now, frame) {
             self.note_proof(world, now, proof);
             self.start_draining();
+            // The primary itself, which answers: how long that may go on, `proof_in` says.
+            self.suspect = proof != Proof::NoReplicas;
             return self.on_draining_frame(world, frame);
         }
         let is_script = self.log.front().is_some_and(|it| matches!(it.expect, Expect::Script(_)));
@@ -197,8 +200,11 @@ impl Session {
         if let Some(count) = world.tally.proofs.get_mut(proof.index()) {
             *count += 1;
         }
-        self.proof_seen |= proof != Proof::NoReplicas;
-        self.retry_later(world, now);
+        // What an outwaited node says of itself is no news.
+        if self.is_current(world) {
+            self.proof_seen |= proof != Proof::NoReplicas;
+            self.retry_later(world, now);
+        }
     }
 
     /// Whether the frame that starts with `start` answers no request.

@@ -42,6 +42,7 @@ impl Session {
         let kept = self.kept();
         world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
         self.charged = kept;
+        self.count_drained(world);
     }
 
     /// Bytes that this session keeps for its client.
@@ -57,7 +58,7 @@ impl Session {
     fn can_finish(&self, world: &World) -> bool {
         let waits = matches!(self.log.front().map(|it| &it.expect), Some(Expect::Blocking(_)));
         let cut = self.tunnel || self.stream == Some(Stream::Relay);
-        world.route.primary().is_some() && !waits && !cut
+        world.route.lets_finish() && !waits && !cut
     }
 
     /// Ends the session of a client that hung up, once it has all that it will get.
@@ -77,6 +78,7 @@ impl Session {
         world.in_flight = world.in_flight.saturating_sub(self.in_flight);
         self.in_flight = 0;
         self.identity.forget(world);
+        self.uncount_drained(world);
         world.directory.redirect(self.redirects_to.take(), None);
     }
 }

@@ -5,7 +5,7 @@ use super::identity::Directory;
 use super::script::Scripts;
 use crate::pure::command::{Allow, Table};
 use crate::pure::resp::request;
-use crate::pure::topology::{Epoch, Route};
+use crate::pure::topology::{Epoch, Gate, Route};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +79,15 @@ pub struct Held {
     pub bytes: usize,
 }
 
+/// Sessions, and how many of them have nothing in flight in the route in force.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Drain {
+    /// All that were ever asked and are not over.
+    pub sessions: usize,
+    /// Those that have nothing in flight.
+    pub drained: usize,
+}
+
 /// Shared by the sessions of one worker.
 #[derive(Debug)]
 pub struct World {
@@ -98,6 +107,8 @@ pub struct World {
     pub in_flight: usize,
     /// Commands that wait for a primary at this moment.
     pub held: Held,
+    /// Who has nothing in flight.
+    pub drain: Drain,
     /// How long those waited that went on or were answered since this was last taken.
     pub hold_ended: Vec<Duration>,
     pub(super) scripts: Scripts,
@@ -118,6 +129,7 @@ impl World {
             tally: Tally::default(),
             in_flight: 0,
             held: Held::default(),
+            drain: Drain::default(),
             hold_ended: Vec::new(),
             scripts: Scripts::default(),
             directory: Directory::default(),
@@ -128,8 +140,15 @@ impl World {
     /// Obeys a new route. The caller then tells every session.
     pub fn set_route(&mut self, route: Route) {
         self.route = route;
+        // Each session says it again when it has seen this route.
+        self.drain.drained = 0;
         if route.primary().is_some() && self.first_epoch.is_none() {
             self.first_epoch = Some(route.epoch);
         }
+    }
+
+    /// Whether a switchover waits for what is in flight, and there is nothing left.
+    pub fn is_drained(&self) -> bool {
+        self.route.gate == Gate::Draining && self.drain.drained == self.drain.sessions
     }
 }

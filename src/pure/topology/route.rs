@@ -16,6 +16,10 @@
 //!   every worker has confirmed `Held(e+1)`, no byte can reach the primary of `e`, and no
 //!   reply of it can reach a client.
 //! * An epoch is open for at most one node.
+//! * A switchover drains first: `Draining` lets nothing new in, and what was sent is answered.
+//!   Each worker tells when nothing is in flight any more but commands that wait at the node by
+//!   their nature. Those wait on, unheard by nobody, over a *handed over* epoch: their
+//!   connection writes nothing, and the old primary lets go of them when it is demoted.
 
 use super::{Epoch, NodeId};
 use std::net::SocketAddr;
@@ -34,6 +38,8 @@ pub struct Primary {
 pub enum Gate {
     /// Forward to this primary.
     Open(Primary),
+    /// A switchover is under way: hold what is new, finish what was begun.
+    Draining,
     /// Nobody is known to be primary, or the primary is suspect: hold.
     Held,
 }
@@ -47,17 +53,29 @@ pub struct Route {
     pub epoch: Epoch,
     /// Forward or hold.
     pub gate: Gate,
+    /// The epoch began with a switchover: the one before was drained, its primary paused, and
+    /// all that it did is kept. So what a connection of that epoch still answers is true.
+    pub handed_over: bool,
 }
 
 impl Route {
     /// Before anything is known: everything is held.
-    pub const START: Self = Self { version: 0, epoch: Epoch(0), gate: Gate::Held };
+    pub const START: Self =
+        Self { version: 0, epoch: Epoch(0), gate: Gate::Held, handed_over: false };
 
     /// The primary, if the gate is open.
     pub const fn primary(&self) -> Option<Primary> {
         match self.gate {
             Gate::Open(primary) => Some(primary),
-            Gate::Held => None,
+            Gate::Draining | Gate::Held => None,
+        }
+    }
+
+    /// Whether what was begun may be finished on a connection of this epoch.
+    pub const fn lets_finish(&self) -> bool {
+        match self.gate {
+            Gate::Open(_) | Gate::Draining => true,
+            Gate::Held => false,
         }
     }
 }

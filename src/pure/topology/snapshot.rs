@@ -18,7 +18,7 @@ pub struct Snapshot {
     /// Name of the node that serves, or served last.
     pub primary: Option<String>,
     /// What the control plane is doing, in one word: `discovering`, `steady`, `suspecting`,
-    /// `failing-over`, `halted`.
+    /// `failing-over`, `switching-over`, `halted`.
     pub phase: String,
     /// Why commands are held, or why no failover is possible; a sentence for an operator.
     pub reason: Option<String>,
@@ -99,7 +99,8 @@ pub struct FailoverAccount {
     pub to: Option<String>,
     /// From the first hard signal to the gate's opening, in milliseconds.
     pub held_ms: u64,
-    /// How it ended, in one word: `promoted`, `recovered`, `halted`, `followed`.
+    /// How it ended, in one word: `promoted`, `recovered`, `halted`, `followed`,
+    /// `switched`.
     pub outcome: String,
 }
 

@@ -1,7 +1,9 @@
 //! What the control plane counts: nodes, probes, failovers, guards.
 
 use super::keep;
-use super::labels::{FailoverOutcome, FailoverPhase, Label, ProbeResult, Repointed, SignalLabel};
+use super::labels::{
+    FailoverOutcome, FailoverPhase, Label, ProbeResult, Repointed, SignalLabel, SwitchoverOutcome,
+};
 use crate::pure::topology::snapshot::{Health, NodeStatus, Role, Snapshot};
 use crate::pure::topology::{NodeId, SignalKind};
 use prometheus::{
@@ -39,7 +41,10 @@ pub struct ControlMetrics {
     /// `segue_failover_hold_seconds`
     pub failover_hold: Histogram,
     nodes: Arc<[(String, NodeMetrics)]>,
+    /// `segue_switchover_hold_seconds`
+    pub switchover_hold: Histogram,
     failovers: By<IntCounter>,
+    switchovers: By<IntCounter>,
     phases: By<Histogram>,
     repoints: By<IntCounter>,
     signals: By<IntCounter>,
@@ -95,6 +100,19 @@ impl ControlMetrics {
                     &HOLD_EDGES,
                 )?,
             )?,
+            switchover_hold: keep(
+                registry,
+                histogram(
+                    "segue_switchover_hold_seconds",
+                    "How long commands were held in one switchover.",
+                    &HOLD_EDGES,
+                )?,
+            )?,
+            switchovers: counters::<SwitchoverOutcome>(
+                registry,
+                "segue_switchovers_total",
+                "Switchovers that were asked for, by outcome.",
+            )?,
             nodes: register_nodes(registry, nodes)?,
             failovers: counters::<FailoverOutcome>(
                 registry,
@@ -123,6 +141,13 @@ impl ControlMetrics {
     /// Counts one failover.
     pub fn failover_ended(&self, outcome: FailoverOutcome) {
         if let Some(counter) = self.failovers.at(outcome) {
+            counter.inc();
+        }
+    }
+
+    /// Counts one switchover.
+    pub fn switchover_ended(&self, outcome: SwitchoverOutcome) {
+        if let Some(counter) = self.switchovers.at(outcome) {
             counter.inc();
         }
     }

@@ -150,6 +150,18 @@ labels! {
         Followed = "followed",
     }
 
+    /// How a switchover ended.
+    SwitchoverOutcome("outcome") {
+        /// The target serves.
+        Done = "done",
+        /// Something spoke against it; nothing was touched.
+        Refused = "refused",
+        /// It was begun and taken back.
+        RolledBack = "rolled_back",
+        /// The target was told, and did not confirm in time.
+        Unfinished = "unfinished",
+    }
+
     /// A step of a failover, in order.
     FailoverPhase("phase") {
         /// From the first hard signal to the verdict.

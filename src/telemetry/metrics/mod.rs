@@ -23,7 +23,7 @@ pub use cell::{Counter, CounterBy, Gauge, Histogram};
 pub use control::{ControlMetrics, NodeMetrics};
 pub use labels::{
     Closed, Direction, FailoverOutcome, FailoverPhase, ProbeResult, Proof, Refused, Rejected,
-    Repointed, RequestClass, SignalLabel,
+    Repointed, RequestClass, SignalLabel, SwitchoverOutcome,
 };
 pub use worker::WorkerCells;
 

@@ -25,6 +25,7 @@ impl Group {
         let replicas: Vec<_> = (0..replicas).map(|_| Server::replica_of(&primary, extra)).collect();
         let group = Self { primary, replicas };
         group.wait_in_sync();
+        group.start_history();
         group
     }
 
@@ -37,6 +38,22 @@ impl Group {
         for replica in &self.replicas {
             wait_in_sync(&self.primary, replica);
         }
+    }
+
+    /// Until a first byte has been replicated, a replica cannot be told from one that never had a
+    /// copy, and is not promoted once the primary has data. A message is replicated and leaves
+    /// nothing behind.
+    fn start_history(&self) {
+        if self.replicas.is_empty() {
+            return;
+        }
+        self.primary.call(&["PUBLISH", "history", "begins"]);
+        let started = |it: &Server| {
+            let offset: u64 = it.try_info("replication")?.get("slave_repl_offset")?.parse().ok()?;
+            (offset > 1).then_some(())
+        };
+        eventually("replication begins", || self.replicas.iter().try_for_each(started));
+        self.wait_in_sync();
     }
 
     /// The replica that says `role:master`, as soon as one does.

@@ -179,7 +179,11 @@ impl Sim {
             Action::Order(Order::Follow { node, primary, .. }) => {
                 self.check_rejoin(p, usize::from(node.0), usize::from(primary.0));
             }
-            Action::Probe(_) | Action::Watch(_) | Action::Note(_) => {}
+            Action::Order(Order::Pause { .. } | Order::Unpause { .. })
+            | Action::Tell(_)
+            | Action::Probe(_)
+            | Action::Watch(_)
+            | Action::Note(_) => {}
         }
     }
 

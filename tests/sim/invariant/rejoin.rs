@@ -10,7 +10,7 @@ impl Sim {
         let route = self.proxies[p].route;
         let serves = match route.gate {
             Gate::Open(open) => usize::from(open.node.0) == primary,
-            Gate::Held => false,
+            Gate::Draining | Gate::Held => false,
         };
         self.check(serves, "rejoin", || {
             format!("node {node} shall follow node {primary} under {route:?}")

@@ -112,6 +112,7 @@ impl Sim {
     fn carry_out(&mut self, proxy: usize, node: usize, order: &Order) -> Outcome {
         let of = match order {
             Order::Promote { .. } => None,
+            Order::Pause { .. } | Order::Unpause { .. } => return Outcome::Done,
             Order::Follow { primary, .. } => Some(usize::from(primary.0)),
         };
         self.check_carried_out(proxy, node, order);

@@ -87,6 +87,8 @@ impl Sim {
                 Action::Watch(_) => {}
                 Action::Order(order) => self.order(p, order),
                 Action::Note(note) => self.note(p, &note),
+                // Nobody asks for a switchover here.
+                Action::Tell(_) => {}
             }
         }
         self.check_stepped(p);

@@ -27,8 +27,10 @@ fn state(sim: &Sim) {
     assert_eq!(conn.resp3, told.resp3, "protocol");
     assert_eq!(conn.db, told.db, "database");
     assert_eq!(conn.user, told.user, "user");
-    assert_eq!(conn.name, told.name, "name");
-    assert_eq!(conn.lib, told.lib, "library");
+    if !sim.session.is_shared() {
+        assert_eq!(conn.name, told.name, "name");
+        assert_eq!(conn.lib, told.lib, "library");
+    }
     assert_eq!(conn.tracking, told.tracking, "tracking");
     assert_eq!(conn.multi.is_some(), told.multi.is_some(), "transaction");
     for kind in 0..3 {

@@ -278,7 +278,9 @@ impl Client {
         let in_multi = self.told.multi.is_some();
         let outcome = if error.starts_with("UNCERTAIN Segue") {
             assert!(losses > 0, "uncertain although no link was lost: {request:?}");
-            assert!(request.is_write() && !in_multi || name == "EXEC", "uncertain: {request:?}");
+            // A pop behind a `MULTI` that fails is not known to be one that waits.
+            let may_be = request.is_write() && !in_multi || name == "EXEC" || name == "BLPOP";
+            assert!(may_be, "uncertain: {request:?}");
             Outcome::Uncertain
         } else {
             let right = match error.split(' ').next().unwrap_or_default() {

@@ -83,11 +83,9 @@ pub(super) fn any_setup() -> impl Strategy<Value = Setup> {
         prop_oneof![4 => Just(UncertainWrites::Refuse), 1 => Just(UncertainWrites::Replay)];
     let budget = prop_oneof![3 => Just(1_usize << 30), 1 => Just(200)];
     let hold = prop_oneof![Just(300_u64), Just(60_000)];
-    (limits, policy, budget, hold).prop_map(|(limits, uncertain_writes, budget_max, hold)| Setup {
-        limits,
-        budget_max,
-        hold_timeout_ms: hold,
-        uncertain_writes,
+    (limits, policy, budget, hold, any::<bool>()).prop_map(|it| {
+        let (limits, uncertain_writes, budget_max, hold_timeout_ms, shares) = it;
+        Setup { limits, budget_max, hold_timeout_ms, uncertain_writes, shares }
     })
 }
 

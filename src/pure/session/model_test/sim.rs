@@ -3,13 +3,15 @@
 
 use super::client::Client;
 use super::node::{Node, Role};
+use super::route::{count_requests, route};
 use super::store::Store;
 use crate::pure::command::Table;
-use crate::pure::resp::request;
-use crate::pure::session::{End, Limits, NoReplicas, Policy, Session, UncertainWrites, World};
+use crate::pure::resp::{reply, request};
+use crate::pure::session::{
+    End, Key, Limits, NoReplicas, Policy, Session, UncertainWrites, Wish, World,
+};
 use crate::pure::time::Time;
-use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
-use std::net::{Ipv4Addr, SocketAddr};
+use crate::pure::topology::{Epoch, Route};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ pub(super) struct Setup {
     pub(super) budget_max: usize,
     pub(super) hold_timeout_ms: u64,
     pub(super) uncertain_writes: UncertainWrites,
+    pub(super) shares: bool,
 }
 
 impl Setup {
@@ -37,6 +40,7 @@ impl Setup {
         budget_max: 1 << 30,
         hold_timeout_ms: 1_000,
         uncertain_writes: UncertainWrites::Refuse,
+        shares: false,
     };
 }
 
@@ -50,6 +54,10 @@ pub(super) struct Wire {
     pub(super) up: Vec<u8>,
     /// All that was ever written.
     pub(super) written: Vec<u8>,
+    /// It is one that others share: whole requests and whole replies pass.
+    pub(super) shared: bool,
+    /// On a shared connection, the part of a reply that has arrived.
+    pub(super) down: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -85,7 +93,7 @@ impl Sim {
         let policy = Policy {
             hold_timeout: Duration::from_millis(setup.hold_timeout_ms),
             uncertain_writes: setup.uncertain_writes,
-            shares: false,
+            shares: setup.shares,
             allow: Vec::new(),
             gap_channel: None,
             noreplicas: NoReplicas::Return,
@@ -152,11 +160,15 @@ impl Sim {
     }
 
     pub(super) fn session_writes(&mut self, max: usize) -> bool {
-        let n = self.session.to_node(&self.world).len().min(max);
+        let all = self.session.to_node(&self.world);
         let Some(wire) = &mut self.wire else {
-            assert_eq!(n, 0, "bytes for a link that is not there");
+            assert!(all.is_empty(), "bytes for a link that is not there");
             return false;
         };
+        let n = if wire.shared { all.len() } else { all.len().min(max) };
+        if wire.shared && n > 0 {
+            assert_eq!(count_requests(all), self.session.unsent_requests(), "whole requests");
+        }
         if n == 0 {
             return false;
         }
@@ -198,26 +210,85 @@ impl Sim {
             return closed;
         }
         let bytes: Vec<u8> = conn.output.drain(..n).collect();
-        self.session.on_node(&mut self.world, self.now, &bytes);
+        if self.session.is_shared() {
+            self.deal(&bytes);
+        } else {
+            self.session.on_node(&mut self.world, self.now, &bytes);
+        }
         self.reconcile();
         true
+    }
+
+    /// Gives the session the replies of a shared connection that are whole.
+    fn deal(&mut self, bytes: &[u8]) {
+        let Some(wire) = &mut self.wire else { return };
+        wire.down.extend_from_slice(bytes);
+        while let Some(wire) = &mut self.wire
+            && let reply::Scan::Frame { len } = reply::Scanner::new().scan(&wire.down)
+        {
+            let frame: Vec<u8> = wire.down.drain(..len).collect();
+            if self.session.wants_drop() || !self.session.has_link() {
+                break;
+            }
+            self.session.on_shared_reply(&mut self.world, self.now, &frame);
+        }
+        self.session.on_turn_end(&mut self.world, self.now);
     }
 
     pub(super) fn connect(&mut self, succeeds: bool) -> bool {
         if self.wire.is_some() || !self.session.wants_link(&self.world, self.now) {
             return false;
         }
+        let wish = self.session.wish(&self.world, self.now);
         let primary = self.world.route.primary().expect("a primary to connect to");
         if succeeds {
             let node = usize::from(primary.node.0);
             let conn = self.nodes[node].connect();
-            let epoch = self.world.route.epoch;
-            self.wire = Some(Wire { node, conn, epoch, up: Vec::new(), written: Vec::new() });
-            self.session.on_link(&mut self.world, self.now);
+            let wire = Wire {
+                node,
+                conn,
+                epoch: self.world.route.epoch,
+                up: Vec::new(),
+                written: Vec::new(),
+                shared: matches!(wish, Wish::Shared(_)),
+                down: Vec::new(),
+            };
+            match wish {
+                Wish::Nothing => panic!("wants a link, and wishes for none"),
+                Wish::Own => {
+                    self.wire = Some(wire);
+                    self.session.on_link(&mut self.world, self.now);
+                }
+                Wish::Shared(key) if self.greet(&wire, &key) => {
+                    self.wire = Some(wire);
+                    self.session.on_shared_link(&mut self.world, self.now);
+                }
+                Wish::Shared(_) => self.session.on_shared_refused(&mut self.world, self.now),
+            }
         } else {
             self.session.on_link_failed(&mut self.world, self.now);
         }
         self.reconcile();
+        true
+    }
+
+    /// Makes a new connection one of `key`; whether the node agrees.
+    fn greet(&mut self, wire: &Wire, key: &Key) -> bool {
+        let (bytes, mut replies) = key.handshake();
+        let node = &mut self.nodes[wire.node];
+        node.hear(&mut self.store, self.now, wire.conn, &bytes);
+        let conn = node.conns.get_mut(&wire.conn).expect("a connection");
+        conn.heard.clear();
+        let output = std::mem::take(&mut conn.output);
+        let mut rest = output.as_slice();
+        while let reply::Scan::Frame { len } = reply::Scanner::new().scan(rest) {
+            if reply::error_text(&rest[..len]).is_some() {
+                return false;
+            }
+            rest = &rest[len..];
+            replies -= 1;
+        }
+        assert_eq!(replies, 0, "as many replies as were announced");
         true
     }
 
@@ -233,8 +304,14 @@ impl Sim {
 
     fn cut(&mut self, ran: usize) {
         self.node_reads(ran);
-        let Some(wire) = self.wire.take() else { return };
+        let Some(mut wire) = self.wire.take() else { return };
         self.nodes[wire.node].conns.remove(&wire.conn);
+        if wire.shared && self.session.is_shared() {
+            // The keeper of the connection knows what it did not write.
+            let unwritten = wire.up.len();
+            self.session.unsend(unwritten);
+            wire.written.truncate(wire.written.len() - unwritten);
+        }
         self.lost.push(wire.written);
     }
 
@@ -408,13 +485,4 @@ impl Sim {
         let wire = self.wire.as_ref().expect("a link");
         &self.nodes[wire.node].conns[&wire.conn]
     }
-}
-
-fn route(version: u64, epoch: u64, primary: Option<usize>) -> Route {
-    let gate = primary.map_or(Gate::Held, |index| {
-        let index = u16::try_from(index).unwrap();
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7_000 + index));
-        Gate::Open(Primary { node: NodeId(index), addr })
-    });
-    Route { version, epoch: Epoch(epoch), gate }
 }

@@ -1,0 +1,245 @@
+//! Switchovers in the small world: one story a test, and then whatever can go wrong.
+
+use super::world_test::{Fault, World, params};
+use super::{Account, Ask, Event, Order, Progress, Stage, Verdict};
+use crate::pure::topology::{Epoch, Gate};
+use proptest::prelude::*;
+use std::time::Duration;
+
+fn steady() -> World {
+    let mut world = World::new(3, params());
+    world.run(500);
+    assert_eq!(serving(&world), Some(0));
+    world
+}
+
+fn serving(world: &World) -> Option<u16> {
+    world.route.primary().map(|it| it.node.0)
+}
+
+fn ask(to: Option<&str>) -> Ask {
+    Ask {
+        to: to.map(str::to_owned),
+        timeout: Duration::from_secs(2),
+        dry_run: false,
+        findings: Vec::new(),
+    }
+}
+
+/// The last account, if one has ended.
+fn account(world: &World) -> Option<&Account> {
+    world.told.iter().rev().find_map(|it| match it {
+        Progress::Ended(account) => Some(account),
+        Progress::Began { .. } | Progress::Phase(_) => None,
+    })
+}
+
+#[track_caller]
+fn outcome(world: &World) -> Verdict {
+    account(world).expect("it ended").outcome
+}
+
+#[test]
+fn the_target_serves_and_everybody_follows_it_without_a_copy() {
+    let mut world = steady();
+    world.step(Event::Asked(ask(Some("n2"))));
+    world.run(60);
+    assert_eq!(serving(&world), Some(2));
+    assert_eq!(world.route.epoch, Epoch(2));
+    assert!(world.route.handed_over);
+    world.run(100);
+    let account = account(&world).expect("it ended");
+    assert_eq!(account.outcome, Verdict::Done, "{account:?}");
+    let stages: Vec<_> = account.phases.iter().map(|it| it.phase).collect();
+    let all = [
+        Stage::CatchUp,
+        Stage::Drain,
+        Stage::Pause,
+        Stage::Match,
+        Stage::Sever,
+        Stage::Promote,
+        Stage::Repoint,
+    ];
+    assert_eq!(stages, all);
+    assert_eq!(world.nodes[0].follows, Some(2));
+    assert_eq!(world.nodes[1].follows, Some(2));
+    assert_eq!(world.paused, [0, 0, 0], "nobody is left paused");
+}
+
+#[test]
+fn the_order_of_things() {
+    let mut world = steady();
+    world.step(Event::Asked(ask(Some("n1"))));
+    world.run(300);
+    let words: Vec<String> = world
+        .orders
+        .iter()
+        .map(|it| match it {
+            Order::Pause { node, .. } => format!("pause {}", node.0),
+            Order::Promote { node, .. } => format!("promote {}", node.0),
+            Order::Follow { node, primary, .. } => format!("{} follows {}", node.0, primary.0),
+            Order::Unpause { node } => format!("unpause {}", node.0),
+        })
+        .collect();
+    // The sibling first, then the old primary; and nobody is told twice.
+    assert_eq!(words, ["pause 0", "promote 1", "2 follows 1", "0 follows 1", "unpause 0"]);
+}
+
+#[test]
+fn nobody_named_means_the_best() {
+    let mut world = steady();
+    world.step(Event::Asked(ask(None)));
+    world.run(200);
+    assert_eq!(outcome(&world), Verdict::Done);
+    assert_eq!(serving(&world), Some(1));
+}
+
+#[test]
+fn a_dry_run_touches_nothing() {
+    let mut world = steady();
+    let version = world.route.version;
+    world.step(Event::Asked(Ask { dry_run: true, ..ask(Some("n1")) }));
+    world.run(200);
+    assert_eq!(outcome(&world), Verdict::DryRun);
+    assert_eq!(world.route.version, version);
+    assert!(world.orders.is_empty());
+}
+
+#[test]
+fn what_speaks_against_it_is_named() {
+    let mut world = steady();
+    world.step(Event::Asked(ask(Some("n0"))));
+    assert_eq!(account(&world).expect("ended").reasons, ["n0 is the primary already"]);
+    world.step(Event::Asked(ask(Some("n9"))));
+    assert_eq!(outcome(&world), Verdict::NoSuchNode);
+    world.fault(Fault::Kill(1));
+    world.run(1_000);
+    world.step(Event::Asked(ask(Some("n1"))));
+    assert_eq!(outcome(&world), Verdict::Refused);
+    world.fault(Fault::Kill(0));
+    world.run(250);
+    world.step(Event::Asked(ask(Some("n2"))));
+    let reasons = &account(&world).expect("ended").reasons;
+    assert!(reasons.iter().any(|it| it.starts_with("commands are held")), "{reasons:?}");
+}
+
+#[test]
+fn what_is_not_answered_in_time_is_taken_back() {
+    let mut world = steady();
+    world.drain_ms = 60_000;
+    world.step(Event::Asked(ask(Some("n1"))));
+    world.run(1_300);
+    assert_eq!(outcome(&world), Verdict::RolledBack);
+    assert_eq!(serving(&world), Some(0));
+    assert_eq!(world.route.epoch, Epoch(1), "nothing has changed");
+    assert!(world.orders.is_empty());
+}
+
+#[test]
+fn a_worker_that_does_not_confirm_takes_it_back_and_lifts_the_pause() {
+    let mut world = steady();
+    world.step(Event::Asked(ask(Some("n1"))));
+    while !world.orders.iter().any(|it| matches!(it, Order::Pause { .. })) {
+        world.run(1);
+    }
+    world.fault(Fault::SlowWorker(10_000));
+    world.run(3_000);
+    assert_eq!(outcome(&world), Verdict::RolledBack);
+    assert_eq!(serving(&world), Some(0));
+    assert!(world.promoted.is_empty());
+    world.run(20_000);
+    assert_eq!(world.paused, [0, 0, 0]);
+}
+
+#[test]
+fn a_promotion_without_an_answer_is_asked_again() {
+    let mut world = steady();
+    world.step(Event::Asked(ask(Some("n1"))));
+    while world.promoted.is_empty() {
+        world.run(1);
+    }
+    // It is on its way; what it answers is lost.
+    world.fault(Fault::LoseAnswer { carried_out: false });
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(1));
+    assert_eq!(world.nodes[0].follows, Some(1));
+}
+
+#[test]
+fn a_primary_that_dies_meanwhile_is_failed_over() {
+    let mut world = steady();
+    world.drain_ms = 500;
+    world.step(Event::Asked(ask(Some("n1"))));
+    world.run(20);
+    world.fault(Fault::Kill(0));
+    world.run(1_500);
+    assert_eq!(outcome(&world), Verdict::RolledBack);
+    assert!(serving(&world).is_some_and(|it| it != 0));
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Ask(u16),
+    Fault(Fault),
+}
+
+fn any_happening() -> impl Strategy<Value = Happening> {
+    let node = 0_usize..3;
+    prop_oneof![
+        6 => (1_u16..4).prop_map(Happening::Ask),
+        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Kill(it))),
+        2 => (node.clone(), any::<bool>(), any::<bool>()).prop_map(|(node, keeps_keys, alone)| {
+            Happening::Fault(Fault::Restart { node, keeps_keys, alone })
+        }),
+        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Hang(it))),
+        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Resume(it))),
+        1 => node.clone().prop_map(|it| Happening::Fault(Fault::Cut(it))),
+        1 => node.prop_map(|it| Happening::Fault(Fault::Heal(it))),
+        2 => any::<bool>().prop_map(|carried_out| Happening::Fault(Fault::LoseAnswer { carried_out })),
+        1 => (1_u64..400).prop_map(|it| Happening::Fault(Fault::SlowWorker(it))),
+        1 => (1_u64..3_000).prop_map(|it| Happening::Fault(Fault::Stall(it))),
+    ]
+}
+
+proptest! {
+    /// Whatever happens around switchovers, the world's assertions hold, every one that was
+    /// asked for ends, and the group comes to rest behind one primary that nobody has paused.
+    #[test]
+    fn survives_and_settles(
+        history in proptest::collection::vec((0_u64..60, any_happening()), 0..20),
+        drain_ms in 1_u64..50,
+    ) {
+        let mut world = World::new(3, params());
+        world.drain_ms = drain_ms;
+        world.run(300);
+        let mut asked = 0;
+        for (wait_ms, happening) in history {
+            world.run(wait_ms);
+            match happening {
+                Happening::Fault(fault) => world.fault(fault),
+                Happening::Ask(_) if world.brain.is_switching() => {}
+                Happening::Ask(to) => {
+                    asked += 1;
+                    world.step(Event::Asked(ask(Some(&format!("n{to}")))));
+                }
+            }
+        }
+        world.fault(Fault::SlowWorker(1));
+        for n in 0..3 {
+            world.fault(Fault::Heal(n));
+            world.fault(Fault::Resume(n));
+            world.fault(Fault::Restart { node: n, keeps_keys: true, alone: false });
+        }
+        world.run(40_000);
+        let Gate::Open(primary) = world.route.gate else {
+            return Err(TestCaseError::fail("held for ever"));
+        };
+        let serving = usize::from(primary.node.0);
+        for n in (0..3).filter(|n| *n != serving) {
+            prop_assert_eq!(world.nodes[n].follows, Some(serving));
+        }
+        let ended = world.told.iter().filter(|it| matches!(it, Progress::Ended(_))).count();
+        prop_assert_eq!(ended, asked, "{:#?}", world.told);
+        prop_assert!(!world.brain.is_switching());
+    }
+}

@@ -1,0 +1,57 @@
+//! The safety invariants that the small world checks at every publication and every order.
+
+use super::*;
+
+impl World {
+    pub(super) fn published(&mut self, route: Route) {
+        assert!(route.version > self.route.version, "the version did not grow");
+        assert!(route.epoch >= self.route.epoch, "the epoch went back");
+        if let Gate::Open(primary) = route.gate {
+            let owner = *self.opened.entry(route.epoch).or_insert(primary.node);
+            assert_eq!(owner, primary.node, "one epoch, two primaries");
+            assert!(self.told_primary[usize::from(primary.node.0)], "opened for a replica");
+        }
+        self.route = route;
+        self.push(self.confirm_ms, Item::Tell(Event::Confirmed { version: route.version }));
+        if route.gate == Gate::Draining {
+            let wait = self.confirm_ms + self.drain_ms;
+            self.push(wait, Item::Tell(Event::Drained { version: route.version }));
+        }
+    }
+
+    pub(super) fn check_order(&mut self, order: &Order) {
+        match *order {
+            Order::Promote { node, epoch } => {
+                assert_eq!(epoch, self.route.epoch, "promoted in another epoch");
+                assert_eq!(self.route.gate, Gate::Held, "promoted with the gate open");
+                assert!(self.confirmed >= self.route.version, "promoted before the barrier");
+                let same = |it: &&(Epoch, NodeId)| it.0 == epoch;
+                let first = self.promoted.iter().find(same).map_or(node, |it| it.1);
+                assert_eq!(first, node, "one epoch, two candidates");
+                self.promoted.push((epoch, node));
+                let chosen = &self.nodes[usize::from(node.0)];
+                let is_better = |it: &Node| {
+                    it.life == Life::Running
+                        && !it.is_cut
+                        && it.replid == chosen.replid
+                        && it.offset > chosen.offset + 200
+                };
+                assert!(!self.nodes.iter().any(is_better), "a better one was passed over");
+            }
+            Order::Follow { node, primary, .. } => {
+                assert_ne!(node, primary);
+                let serves = self.route.primary().map(|it| it.node);
+                // A switchover turns everybody the moment that the target was promoted.
+                let promoted = self.promoted.last().filter(|it| it.0 == self.route.epoch);
+                let serves = serves.or(promoted.map(|it| it.1));
+                assert_eq!(serves, Some(primary), "turned to a node that does not serve");
+            }
+            Order::Pause { node, .. } => {
+                assert_eq!(self.route.gate, Gate::Draining, "paused with the gate open");
+                assert!(self.drained >= self.route.version, "paused with writes in flight");
+                assert!(self.told_primary[usize::from(node.0)], "paused a replica");
+            }
+            Order::Unpause { .. } => {}
+        }
+    }
+}
