@@ -1,0 +1,76 @@
+//! The fault matrix: each row a small value that says what is started, what is done to it, and
+//! what clients may notice.
+
+mod crash;
+mod cut;
+mod freeze;
+mod planned;
+
+use crate::finish::Promise;
+use crate::stage::{Setup, Stage};
+
+/// One row. Rows with one number and several letters are variants of one fault.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) id: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) setup: fn() -> Setup,
+    pub(crate) play: fn(&mut Stage<'_>),
+    pub(crate) promise: Promise,
+    /// Whether the row says something about guarded writes that plain ones do not.
+    pub(crate) guarded: bool,
+    /// Runs of it in `make test`.
+    pub(crate) bounded: usize,
+}
+
+impl Row {
+    /// A row with the usual group that promises what an unplanned failover promises.
+    const fn new(id: &'static str, what: &'static str, play: fn(&mut Stage<'_>)) -> Self {
+        Self {
+            id,
+            what,
+            setup: Setup::default,
+            play,
+            promise: Promise::Uncertain,
+            guarded: true,
+            bounded: 0,
+        }
+    }
+
+    const fn bounded(mut self, runs: usize) -> Self {
+        self.bounded = runs;
+        self
+    }
+
+    const fn setup(mut self, setup: fn() -> Setup) -> Self {
+        self.setup = setup;
+        self
+    }
+
+    const fn promise(mut self, promise: Promise) -> Self {
+        self.promise = promise;
+        self
+    }
+
+    const fn plain_only(mut self) -> Self {
+        self.guarded = false;
+        self
+    }
+
+    /// Whether `asked` names it: `F2` names `F2a` and `F2b`, and not `F24`.
+    pub(crate) fn is_named(&self, asked: &str) -> bool {
+        self.id == asked
+            || self.id.strip_prefix(asked).is_some_and(|it| {
+                it.chars().all(|it| it.is_ascii_lowercase()) && asked.ends_with(char::is_numeric)
+            })
+    }
+
+    pub(crate) fn may_disconnect(&self) -> bool {
+        (self.setup)().reconnect
+    }
+}
+
+/// All of them, in order.
+pub(crate) fn all() -> Vec<Row> {
+    [crash::ROWS, freeze::ROWS, cut::ROWS, planned::ROWS].concat()
+}
