@@ -65,9 +65,8 @@ impl Args {
                 return Err(format!("no row {asked}; --list names them"));
             }
         }
-        let named = |it: &Row| {
-            self.rows.is_empty() || self.rows.iter().any(|asked| it.is_named(asked))
-        };
+        let named =
+            |it: &Row| self.rows.is_empty() || self.rows.iter().any(|asked| it.is_named(asked));
         let holds = |it: &Row, text: &str| it.id == text || it.what.contains(text);
         let chosen = all.iter().filter(|it| named(it));
         let chosen = chosen.filter(|it| self.filter.as_deref().is_none_or(|text| holds(it, text)));

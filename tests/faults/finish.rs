@@ -40,8 +40,9 @@ pub(crate) fn finish(mut stage: Stage<'_>, promise: Promise, may_disconnect: boo
     let primary = stage.settled();
     stage.rounds(10, 20);
     let alive = stage.alive();
-    let Stage { run, group, proxies, load, begun, eras, changes, accepted, steps, .. } = stage;
-    let logs = load.finish();
+    let Stage { run, group, proxies, load, told, begun, eras, changes, accepted, steps, .. } =
+        stage;
+    let mut logs = load.finish();
     let nodes = group.nodes();
     let serving = nodes[primary];
 
@@ -61,10 +62,15 @@ pub(crate) fn finish(mut stage: Stage<'_>, promise: Promise, may_disconnect: boo
     findings.lost += checked.lost;
     findings.wrong.extend(checked.wrong);
 
+    let clients = logs.len();
+    logs.push(told);
     let mut ended = sum_up(&logs);
-    judge_replies(&logs, &ended, promise, may_disconnect, &mut findings);
-    judge_metrics(&proxies, &ended, &logs, &accepted, run, &mut findings);
     ended.changes = changes;
+    judge_replies(&logs, clients, &ended, promise, may_disconnect, &mut findings);
+    // A Segue that was killed took its counters along.
+    if !may_disconnect {
+        judge_metrics(&proxies, &ended, &logs, &accepted, &mut findings);
+    }
     ended.lost = findings.lost;
     ended.wrong = findings.wrong;
     ended.steps = steps;
@@ -87,8 +93,7 @@ fn read_end(node: &Server) -> History {
         _ => None,
     };
     let list = client.call(&["LRANGE", LIST, "0", "-1"]);
-    let list: Option<Vec<Unique>> =
-        list.items().iter().map(|it| parse(LIST, &it.text())).collect();
+    let list: Option<Vec<Unique>> = list.items().iter().map(|it| parse(LIST, &it.text())).collect();
     let count = number(&client.call(&["GET", COUNTER])).expect("a number");
     let sum = (0..ACCOUNTS).map(|it| number(&client.call(&["GET", &account(it)]))).sum();
     let mut registers = BTreeMap::new();
@@ -122,6 +127,7 @@ fn sum_up(logs: &[Log]) -> Ended {
 
 fn judge_replies(
     logs: &[Log],
+    clients: usize,
     ended: &Ended,
     promise: Promise,
     may_disconnect: bool,
@@ -131,7 +137,7 @@ fn judge_replies(
     if !may_disconnect {
         findings.wrong_all(logs.iter().flat_map(|it| it.broken.iter().cloned()).collect());
     }
-    for (id, log) in logs.iter().enumerate() {
+    for (id, log) in logs.iter().take(clients).enumerate() {
         if !log.ops.iter().any(|it| it.outcome == Outcome::Done) {
             findings.wrong(format!("client {id} did nothing"));
         }
@@ -154,13 +160,8 @@ fn judge_metrics(
     ended: &Ended,
     logs: &[Log],
     accepted: &[f64],
-    run: Run,
     findings: &mut Findings,
 ) {
-    if run.row == "F18" {
-        // A Segue that was killed took its counters along.
-        return;
-    }
     let sum = |series: &str| proxies.iter().map(|it| it.metric(series)).sum::<f64>() as usize;
     let saw = |kind: &str| ended.errors.get(kind).copied().unwrap_or(0);
     // Cells of workers are published a moment after the reply.

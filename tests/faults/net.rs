@@ -13,7 +13,7 @@ use crate::harness::Place;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -102,9 +102,10 @@ impl Net {
             script.push_str(&format!("netns add {}\n", net.namespace(&host.label())));
         }
         run("ip", &["-batch", "-"], &script)?;
-        let mut wires = "link add br0 type bridge\naddr add 10.77.0.1/24 dev br0\nlink set br0 up\n\
+        let mut wires =
+            "link add br0 type bridge\naddr add 10.77.0.1/24 dev br0\nlink set br0 up\n\
                          link set lo up\n"
-            .to_owned();
+                .to_owned();
         for host in HOSTS {
             let (label, there) = (host.label(), net.namespace(&host.label()));
             wires.push_str(&format!(
@@ -116,10 +117,8 @@ impl Net {
         net.hub = open(&hub, Ipv4Addr::new(10, 77, 0, 1))?;
         for host in HOSTS {
             let there = net.namespace(&host.label());
-            let up = format!(
-                "link set lo up\naddr add {}/24 dev eth0\nlink set eth0 up\n",
-                host.ip()
-            );
+            let up =
+                format!("link set lo up\naddr add {}/24 dev eth0\nlink set eth0 up\n", host.ip());
             run("ip", &["-n", &there, "-batch", "-"], &up)?;
             net.hosts.push((host, open(&there, host.ip())?));
         }
@@ -250,9 +249,4 @@ fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(io::Error::other(format!("{program}: {}", said.trim())))
-}
-
-/// The host with this address.
-pub(crate) fn host_of(ip: IpAddr) -> Option<Host> {
-    HOSTS.into_iter().find(|it| IpAddr::V4(it.ip()) == ip)
 }

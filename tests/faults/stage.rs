@@ -6,9 +6,11 @@
 
 use crate::harness::{Client, Group, Kind, Place, Proxy, Server, eventually};
 use crate::history::{Era, Nanos};
-use crate::load::{ACCOUNTS, Load, Plan, Role, TREASURE, account};
+use crate::load::{ACCOUNTS, Load, Log, Plan, Role, TREASURE, account};
 use crate::net::{Host, Net};
 use crate::random::Random;
+use crate::relay::{self, Relay};
+use crate::shim::{Knob, Shim, Side};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -57,8 +59,10 @@ pub(crate) struct Setup {
     pub(crate) proxies: u8,
     /// On the command line of every node.
     pub(crate) server: Vec<String>,
-    /// In the environment of every process.
-    pub(crate) environment: Vec<(String, String)>,
+    /// Puts the shim under every program.
+    pub(crate) is_shimmed: bool,
+    /// Puts a relay between Segue and each node.
+    pub(crate) is_relayed: bool,
     /// Changes the configuration of every Segue.
     pub(crate) config: fn(&mut Json),
     pub(crate) roles: Vec<Role>,
@@ -74,7 +78,8 @@ impl Default for Setup {
         Self {
             proxies: 1,
             server: Vec::new(),
-            environment: Vec::new(),
+            is_shimmed: false,
+            is_relayed: false,
             config: |_| (),
             roles: ROLES.to_vec(),
             reconnect: false,
@@ -106,7 +111,12 @@ pub(crate) struct Stage<'a> {
     pub(crate) net: &'a mut Net,
     pub(crate) group: Group,
     pub(crate) proxies: Vec<Proxy>,
+    /// One before each node, if the row asked for them.
+    pub(crate) relays: Vec<Relay>,
+    shim: Option<Shim>,
     pub(crate) load: Load,
+    /// What the row itself saw as a client.
+    pub(crate) told: Log,
     pub(crate) random: Random,
     pub(crate) begun: Instant,
     pub(crate) eras: Vec<Era>,
@@ -125,7 +135,14 @@ impl<'a> Stage<'a> {
     /// Starts everything and waits until every client has had some replies.
     pub(crate) fn start(run: Run, net: &'a mut Net, setup: &Setup) -> Self {
         net.heal();
-        let group = Group::assemble(reserve(run, net, setup));
+        let shim = setup.is_shimmed.then(Shim::new);
+        let group = Group::assemble(reserve(run, net, setup, shim.as_ref()));
+        let relays = if setup.is_relayed {
+            let nodes = group.nodes();
+            relay::before(net.place(Host::Relay), nodes.iter().map(|it| it.addr()))
+        } else {
+            Vec::new()
+        };
         if let Some((user, password)) = &setup.login {
             for node in group.nodes() {
                 let password = format!(">{password}");
@@ -136,9 +153,15 @@ impl<'a> Stage<'a> {
             let share = (TREASURE / ACCOUNTS as i64).to_string();
             assert_eq!(group.primary.call(&["SET", &account(number), &share]), "+OK");
         }
-        let proxies: Vec<_> =
-            (0..setup.proxies).map(|it| start_proxy(run, net, &group, it, setup)).collect();
-        let counted = |it: &Proxy| it.metric("segue_sessions_accepted_total");
+        let ways = Ways { relays: &relays, shim: shim.as_ref() };
+        let proxies: Vec<_> = (0..setup.proxies)
+            .map(|it| start_proxy(run, net.place(Host::Proxy(it)), &group, setup, &ways))
+            .collect();
+        // The harness has connected to each once; that is counted a moment later.
+        let counted = |it: &Proxy| {
+            let count = || it.metric("segue_sessions_accepted_total");
+            eventually("the harness is counted", || (count() >= 1.0).then(count))
+        };
         let accepted: Vec<_> = proxies.iter().map(counted).collect();
         let mut random = Random::new(run.seed);
         let begun = Instant::now();
@@ -157,7 +180,10 @@ impl<'a> Stage<'a> {
             net,
             group,
             proxies,
+            relays,
+            shim,
             load,
+            told: Log::default(),
             random,
             begun,
             eras: Vec::new(),
@@ -278,6 +304,37 @@ impl<'a> Stage<'a> {
         new
     }
 
+    /// Notes whether `candidate` is a primary already: then that was a change, too, and the next
+    /// one begins now.
+    pub(crate) fn maybe_promoted(&mut self, candidate: usize) {
+        if self.node(candidate).is_primary() {
+            self.promoted(&[candidate]);
+            self.hurt();
+        }
+    }
+
+    /// Another primary serves, and nobody was hurt.
+    pub(crate) fn changed(&mut self) {
+        self.changes += 1;
+    }
+
+    /// Nothing that is sent from now on is lost: for faults that last longer than the promotion, or
+    /// end without one.
+    pub(crate) fn over(&mut self) {
+        let now = self.now();
+        match (self.hurt.take(), self.eras.last_mut()) {
+            (Some(hurt), _) => self.eras.push(Era { hurt, over: now }),
+            (None, Some(era)) => era.over = now,
+            (None, None) => panic!("nobody was hurt"),
+        }
+    }
+
+    /// Tells the shim under all programs of one side.
+    pub(crate) fn turn(&mut self, side: Side, knob: Knob, to: i64) {
+        self.note(format!("{knob:?} of {side:?} is {to}"));
+        self.shim.as_ref().expect("the row asked for the shim").turn(side, knob, to);
+    }
+
     /// Waits until commands are held, at the first Segue.
     #[track_caller]
     pub(crate) fn held(&mut self) {
@@ -314,26 +371,34 @@ impl<'a> Stage<'a> {
 
     /// A connection to a Segue, from the hub.
     #[track_caller]
-    pub(crate) fn client(&self) -> Client {
+    pub(crate) fn client(&mut self) -> Client {
+        self.told.connected += 1;
         self.proxy().client()
     }
 }
 
-fn reserve(run: Run, net: &Net, setup: &Setup) -> Vec<Server> {
+fn reserve(run: Run, net: &Net, setup: &Setup, shim: Option<&Shim>) -> Vec<Server> {
     let extra: Vec<_> = setup.server.iter().map(String::as_str).collect();
     let place = |at: usize| -> &Place { net.place(Host::Node(at as u8)) };
     let mut nodes: Vec<_> =
         (0..NODES).map(|at| Server::reserve_at(place(at), run.kind(), &extra)).collect();
-    for node in &mut nodes {
-        for (name, value) in &setup.environment {
-            node.set_environment(name, value);
+    for (at, node) in nodes.iter_mut().enumerate() {
+        let side = if at == 0 { Side::Primary } else { Side::Replicas };
+        for (name, value) in shim.iter().flat_map(|it| it.environment(side)) {
+            node.set_environment(&name, &value);
         }
     }
     nodes
 }
 
-fn start_proxy(run: Run, net: &Net, group: &Group, at: u8, setup: &Setup) -> Proxy {
-    let mut proxy = Proxy::over_at(net.place(Host::Proxy(at)), &group.nodes())
+/// What stands between Segue and the world.
+struct Ways<'a> {
+    relays: &'a [Relay],
+    shim: Option<&'a Shim>,
+}
+
+fn start_proxy(run: Run, at: &Place, group: &Group, setup: &Setup, ways: &Ways<'_>) -> Proxy {
+    let mut proxy = Proxy::over_at(at, &group.nodes())
         // What ships, not what suits a test: the table is about that.
         .with(|it| {
             let shipped = shipped();
@@ -348,8 +413,15 @@ fn start_proxy(run: Run, net: &Net, group: &Group, at: u8, setup: &Setup) -> Pro
                 json!({ "replicas": 1, "timeout": "500ms", "on_timeout": "refuse" });
         });
     }
-    for (name, value) in &setup.environment {
-        proxy = proxy.with_environment(name, value);
+    for (name, value) in ways.shim.iter().flat_map(|it| it.environment(Side::Segue)) {
+        proxy = proxy.with_environment(&name, &value);
+    }
+    for (number, relay) in ways.relays.iter().enumerate() {
+        proxy = proxy.with(|it| {
+            let node = &mut it["group"]["nodes"][number];
+            node["replication_address"] = node["address"].take();
+            node["address"] = json!(relay.addr().to_string());
+        });
     }
     let proxy = proxy.start();
     proxy.announce_failover();

@@ -39,10 +39,11 @@ impl Account {
 
     /// A Markdown table with a line for each row and mode.
     pub(crate) fn table(&self, rows: &[Row]) -> String {
-        let mut text = "| row | fault | mode | runs | longest wait p50 / p99 | disconnected | errors \
+        let mut text =
+            "| row | fault | mode | runs | longest wait p50 / p99 | disconnected | errors \
                         | uncertain | acknowledged | lost | verdict |\n\
                         |---|---|---|---|---|---|---|---|---|---|---|\n"
-            .to_owned();
+                .to_owned();
         let mut groups: BTreeMap<(usize, Mode), Vec<&Result>> = BTreeMap::new();
         for (run, result) in &self.results {
             let at = rows.iter().position(|it| it.id == run.row).unwrap_or(usize::MAX);

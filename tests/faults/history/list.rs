@@ -47,7 +47,9 @@ pub(crate) fn check(history: &History, findings: &mut Findings) -> Vec<Window> {
     let inexplicable = lost
         .iter()
         .filter(|it| !windows.iter().any(|window| window.holds(it.invoked, it.done)))
-        .map(|it| format!("the acknowledged push {:?} is lost, and no failover explains it", it.value));
+        .map(|it| {
+            format!("the acknowledged push {:?} is lost, and no failover explains it", it.value)
+        });
     findings.wrong_all(inexplicable.collect());
     findings.wrong_all(gaps(&acknowledged, history.eras.len()));
     windows

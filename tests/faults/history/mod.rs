@@ -25,16 +25,28 @@ pub(crate) type Unique = (u16, u64);
 /// What was asked for, and what was seen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
-    Set { key: u16, value: Unique },
-    Get { key: u16, saw: Option<Unique> },
+    Set {
+        key: u16,
+        value: Unique,
+    },
+    Get {
+        key: u16,
+        saw: Option<Unique>,
+    },
     /// To the end of the one list.
-    Push { value: Unique },
+    Push {
+        value: Unique,
+    },
     /// Of the one counter; meaningless unless it is done.
-    Increment { saw: i64 },
+    Increment {
+        saw: i64,
+    },
     /// Between two accounts, in one transaction.
     Transfer,
     /// Of all accounts, read in one transaction.
-    Sum { saw: i64 },
+    Sum {
+        saw: i64,
+    },
     /// Anything that changes nothing of the above.
     Other,
 }
@@ -62,9 +74,10 @@ pub(crate) struct Op {
 impl Op {
     pub(crate) const fn is_write(&self) -> bool {
         match self.action {
-            Action::Set { .. } | Action::Push { .. } | Action::Increment { .. } | Action::Transfer => {
-                true
-            }
+            Action::Set { .. }
+            | Action::Push { .. }
+            | Action::Increment { .. }
+            | Action::Transfer => true,
             Action::Get { .. } | Action::Sum { .. } | Action::Other => false,
         }
     }

@@ -100,11 +100,9 @@ impl Role {
                 &["RPUSH", LIST, &value(LIST, unique)],
                 Expects::Number,
             ),
-            Self::Counts => Request::one(
-                Action::Increment { saw: 0 },
-                &["INCR", COUNTER],
-                Expects::Number,
-            ),
+            Self::Counts => {
+                Request::one(Action::Increment { saw: 0 }, &["INCR", COUNTER], Expects::Number)
+            }
             Self::Transfers => transfer(random),
             Self::Sums => sum(),
             Self::Pipeline => mark(unique, random),

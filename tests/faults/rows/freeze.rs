@@ -11,7 +11,11 @@ pub(super) const ROWS: &[Row] = &[
         .setup(patient)
         .promise(Promise::Nothing)
         .bounded(1),
+    Row::new("F16", "primary flaps: stopped again and again", flapping),
 ];
+
+/// Stops of one run of F16.
+const FLAPS: usize = 4;
 
 fn stopped_for_long(stage: &mut Stage<'_>) {
     stage.hurt();
@@ -33,5 +37,19 @@ fn stopped_briefly(stage: &mut Stage<'_>) {
         stage.held();
         stage.thaw(0);
         stage.rounds(3, 10);
+    }
+}
+
+/// Whoever is primary is stopped until a successor serves, and comes back.
+fn flapping(stage: &mut Stage<'_>) {
+    for _ in 0..FLAPS {
+        let primary = stage.settled();
+        stage.rounds(20, 60);
+        let others: Vec<_> = stage.alive().into_iter().filter(|it| *it != primary).collect();
+        stage.hurt();
+        stage.freeze(primary);
+        stage.promoted(&others);
+        stage.rounds(1, 10);
+        stage.thaw(primary);
     }
 }

@@ -1,10 +1,17 @@
 //! The fault matrix: each row a small value that says what is started, what is done to it, and
 //! what clients may notice.
 
+mod access;
+mod bytes;
 mod crash;
 mod cut;
 mod freeze;
 mod planned;
+mod proxies;
+mod refuse;
+mod shimmed;
+mod slow;
+mod sync;
 
 use crate::finish::Promise;
 use crate::stage::{Setup, Stage};
@@ -72,5 +79,24 @@ impl Row {
 
 /// All of them, in order.
 pub(crate) fn all() -> Vec<Row> {
-    [crash::ROWS, freeze::ROWS, cut::ROWS, planned::ROWS].concat()
+    let mut rows = [
+        crash::ROWS,
+        freeze::ROWS,
+        cut::ROWS,
+        sync::ROWS,
+        refuse::ROWS,
+        shimmed::ROWS,
+        slow::ROWS,
+        proxies::ROWS,
+        planned::ROWS,
+        bytes::ROWS,
+        access::ROWS,
+    ]
+    .concat();
+    // By number, then letter.
+    rows.sort_by_key(|it| {
+        let number = it.id.trim_matches(|it: char| !it.is_ascii_digit());
+        (number.parse::<u32>().unwrap_or(0), it.id)
+    });
+    rows
 }
