@@ -7,6 +7,7 @@
 #![allow(
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "the helpers of a test fail loudly, and clippy spares only the test functions"
 )]
 

@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Runs at once.
     #[arg(long, default_value_t = 1)]
     pub(crate) lanes: usize,
+    /// Without network namespaces, as where they are not permitted.
+    #[arg(long)]
+    pub(crate) loopback: bool,
     /// Write the table to docs/reliability.md.
     #[arg(long)]
     pub(crate) publish: bool,

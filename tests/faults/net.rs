@@ -7,15 +7,21 @@
 //! Names carry the pid of the process that made them: [`Net`] removes its own when it is dropped
 //! (on a panic, too), and what a killed run left behind is removed by the next one.
 //!
+//! Where namespaces are not permitted ([`Net::loopback`]) everything is on loopback, and a cut is a
+//! relay before a node that keeps bytes back. That tells connections to a node apart by who makes
+//! them, Segue or a replica, and no finer; rows that need more are not run.
+//!
 //! Deliberately absent: delay. The kernels that this must run on have no `netem`; see `relay`.
 
 use crate::harness::Place;
+use crate::relay::Relay;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// What the names of all namespaces start with.
 const PREFIX: &str = "segue-faults-";
@@ -67,13 +73,23 @@ impl Host {
     }
 }
 
+/// The two ways to a node on loopback.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    pub(crate) segue: Arc<Relay>,
+    pub(crate) replicas: Relay,
+}
+
 /// The network of one lane. Removed with the value.
 #[derive(Debug)]
 pub(crate) struct Net {
     /// `PREFIX`, pid, lane.
     name: String,
     hub: Place,
+    /// Empty on loopback.
     hosts: Vec<(Host, Place)>,
+    /// Before each node, on loopback.
+    lines: Vec<Lines>,
     /// Who does not hear whom: (from, to).
     cuts: BTreeSet<(Host, Host)>,
     /// Percent of packets that a host loses on their way in.
@@ -93,6 +109,7 @@ impl Net {
             hub: Place::loopback(),
             name,
             hosts: Vec::new(),
+            lines: Vec::new(),
             cuts: BTreeSet::new(),
             loss: Vec::new(),
         };
@@ -126,6 +143,27 @@ impl Net {
         Ok(net)
     }
 
+    /// Everything on loopback.
+    pub(crate) const fn loopback() -> Self {
+        Self {
+            name: String::new(),
+            hub: Place::loopback(),
+            hosts: Vec::new(),
+            lines: Vec::new(),
+            cuts: BTreeSet::new(),
+            loss: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn is_loopback(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// The relays of a run, in the order of the nodes.
+    pub(crate) fn connect(&mut self, lines: Vec<Lines>) {
+        self.lines = lines;
+    }
+
     fn namespace(&self, label: &str) -> String {
         format!("{}-{label}", self.name)
     }
@@ -137,6 +175,9 @@ impl Net {
 
     #[track_caller]
     pub(crate) fn place(&self, host: Host) -> &Place {
+        if self.is_loopback() {
+            return &self.hub;
+        }
         let found = self.hosts.iter().find(|(it, _)| *it == host);
         &found.expect("every host was made").1
     }
@@ -180,8 +221,29 @@ impl Net {
         HOSTS.into_iter().try_for_each(|it| self.apply(it))
     }
 
+    /// What a cut is on loopback.
+    fn keep_back(&self) {
+        for (at, line) in self.lines.iter().enumerate() {
+            let node = Host::Node(at as u8);
+            let is_cut = |is_peer: fn(Host) -> bool, to_node: bool| {
+                self.cuts.iter().any(|(from, to)| {
+                    let (peer, end) = if to_node { (from, to) } else { (to, from) };
+                    *end == node && is_peer(*peer)
+                })
+            };
+            let segue = |it: Host| matches!(it, Host::Proxy(_));
+            let others = |it: Host| matches!(it, Host::Node(_));
+            line.segue.keep_back(is_cut(segue, true), is_cut(segue, false));
+            line.replicas.keep_back(is_cut(others, true), is_cut(others, false));
+        }
+    }
+
     /// Replaces the rules of one receiver in one transaction.
     fn apply(&self, to: Host) -> io::Result<()> {
+        if self.is_loopback() {
+            self.keep_back();
+            return Ok(());
+        }
         let mut rules = "add table ip cut\ndelete table ip cut\nadd table ip cut\n\
              add chain ip cut in { type filter hook input priority 0; }\n"
             .to_owned();
@@ -201,6 +263,9 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
+        if self.is_loopback() && self.name.is_empty() {
+            return;
+        }
         let labels = HOSTS.iter().map(|it| it.label()).chain(["hub".to_owned()]);
         let names: Vec<_> = labels.map(|it| self.namespace(&it)).collect();
         remove(&names);

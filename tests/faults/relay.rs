@@ -1,17 +1,19 @@
-//! A TCP relay between Segue and one node: it delays what passes, and cuts a connection after a
+//! A TCP relay before one node: it delays what passes, keeps it back, and cuts a connection after a
 //! chosen byte of a chosen request or of its reply.
 //!
 //! Threads and blocking sockets, because it carries a few dozen connections of a test. A cut is a
 //! half-close to both sides, so that what was let through before it arrives.
 
 use crate::harness::{Place, Port};
-use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How often it is looked whether what is kept back may pass.
+const KEPT_POLL: Duration = Duration::from_millis(2);
 
 /// Which byte is the last to pass.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,9 +27,22 @@ pub(crate) enum Cut {
 #[derive(Debug, Default)]
 struct Rules {
     delay_nanos: AtomicU64,
+    /// Nothing passes towards the node, or from it.
+    is_deaf: AtomicBool,
+    is_dumb: AtomicBool,
     /// The next connection on which this request is seen is cut there.
     cut: Mutex<Option<(Vec<u8>, Cut)>>,
     ended: AtomicBool,
+}
+
+impl Rules {
+    /// Waits while this direction is kept back.
+    fn wait_open(&self, is_up: bool) {
+        let kept = if is_up { &self.is_deaf } else { &self.is_dumb };
+        while kept.load(Ordering::Relaxed) && !self.ended.load(Ordering::Relaxed) {
+            thread::park_timeout(KEPT_POLL);
+        }
+    }
 }
 
 /// A relay. Ends with the value; connections end with their ends.
@@ -69,6 +84,12 @@ impl Relay {
     /// Whatever is read from now on arrives so much later.
     pub(crate) fn delay(&self, delay: Duration) {
         self.rules.delay_nanos.store(delay.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Keeps back what goes to the node, and what comes from it, until it is told otherwise.
+    pub(crate) fn keep_back(&self, to_node: bool, from_node: bool) {
+        self.rules.is_deaf.store(to_node, Ordering::Relaxed);
+        self.rules.is_dumb.store(from_node, Ordering::Relaxed);
     }
 
     /// Cuts the connection that carries `request` next.
@@ -124,9 +145,11 @@ impl Pump {
     fn run(mut self) {
         let (sender, queue) = mpsc::channel::<(Instant, Vec<u8>)>();
         let Ok(mut to) = self.to.try_clone() else { return };
+        let (rules, is_up) = (Arc::clone(&self.rules), self.is_up);
         let writer = thread::spawn(move || {
             for (due, bytes) in queue {
                 wait_until(due);
+                rules.wait_open(is_up);
                 if to.write_all(&bytes).is_err() {
                     break;
                 }
@@ -179,10 +202,4 @@ fn wait_until(due: Instant) {
         thread::park_timeout(due - now);
         now = Instant::now();
     }
-}
-
-/// Places of one relay for each of several nodes.
-pub(crate) fn before(place: &Place, nodes: impl Iterator<Item = SocketAddr>) -> Vec<Relay> {
-    let nodes: VecDeque<_> = nodes.collect();
-    nodes.into_iter().map(|it| Relay::start(place, it)).collect()
 }

@@ -7,12 +7,13 @@
 use crate::harness::{Client, Group, Kind, Place, Proxy, Server, eventually};
 use crate::history::{Era, Nanos};
 use crate::load::{ACCOUNTS, Load, Log, Plan, Role, TREASURE, account};
-use crate::net::{Host, Net};
+use crate::net::{Host, Lines, Net};
 use crate::random::Random;
-use crate::relay::{self, Relay};
+use crate::relay::Relay;
 use crate::shim::{Knob, Shim, Side};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Nodes of every group.
@@ -112,7 +113,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) group: Group,
     pub(crate) proxies: Vec<Proxy>,
     /// One before each node, if the row asked for them.
-    pub(crate) relays: Vec<Relay>,
+    pub(crate) relays: Vec<Arc<Relay>>,
     shim: Option<Shim>,
     pub(crate) load: Load,
     /// What the row itself saw as a client.
@@ -136,13 +137,9 @@ impl<'a> Stage<'a> {
     pub(crate) fn start(run: Run, net: &'a mut Net, setup: &Setup) -> Self {
         net.heal();
         let shim = setup.is_shimmed.then(Shim::new);
-        let group = Group::assemble(reserve(run, net, setup, shim.as_ref()));
-        let relays = if setup.is_relayed {
-            let nodes = group.nodes();
-            relay::before(net.place(Host::Relay), nodes.iter().map(|it| it.addr()))
-        } else {
-            Vec::new()
-        };
+        let mut nodes = reserve(run, net, setup, shim.as_ref());
+        let relays = relay(net, &mut nodes, setup);
+        let group = Group::assemble(nodes);
         if let Some((user, password)) = &setup.login {
             for node in group.nodes() {
                 let password = format!(">{password}");
@@ -391,9 +388,28 @@ fn reserve(run: Run, net: &Net, setup: &Setup, shim: Option<&Shim>) -> Vec<Serve
     nodes
 }
 
+/// Puts relays before nodes that are not started yet, where the row or the network needs them.
+fn relay(net: &mut Net, nodes: &mut [Server], setup: &Setup) -> Vec<Arc<Relay>> {
+    if !setup.is_relayed && !net.is_loopback() {
+        return Vec::new();
+    }
+    let place = net.place(Host::Relay).clone();
+    let relay = |it: &Server| Relay::start(&place, it.addr());
+    let relays: Vec<_> = nodes.iter().map(|it| Arc::new(relay(it))).collect();
+    if net.is_loopback() {
+        let lines = nodes.iter_mut().zip(&relays).map(|(node, segue)| {
+            let replicas = relay(node);
+            node.set_replication_addr(replicas.addr());
+            Lines { segue: Arc::clone(segue), replicas }
+        });
+        net.connect(lines.collect());
+    }
+    relays
+}
+
 /// What stands between Segue and the world.
 struct Ways<'a> {
-    relays: &'a [Relay],
+    relays: &'a [Arc<Relay>],
     shim: Option<&'a Shim>,
 }
 
@@ -419,7 +435,8 @@ fn start_proxy(run: Run, at: &Place, group: &Group, setup: &Setup, ways: &Ways<'
     for (number, relay) in ways.relays.iter().enumerate() {
         proxy = proxy.with(|it| {
             let node = &mut it["group"]["nodes"][number];
-            node["replication_address"] = node["address"].take();
+            let replication = group.nodes()[number].replication_addr();
+            node["replication_address"] = json!(replication.to_string());
             node["address"] = json!(relay.addr().to_string());
         });
     }

@@ -17,9 +17,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("F5", "replicas cut from the primary, then it is killed", cut_then_killed).bounded(1),
     Row::new("F6", "a Segue and the primary cut from the rest", minority)
         .setup(two_sides)
+        .needs_namespaces()
         .plain_only(),
     Row::new("F7", "bridge, island, ring: everybody sees somebody", partial)
         .setup(talkative)
+        .needs_namespaces()
         .promise(Promise::Nothing),
 ];
 

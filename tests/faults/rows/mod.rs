@@ -26,6 +26,8 @@ pub(crate) struct Row {
     pub(crate) promise: Promise,
     /// Whether the row says something about guarded writes that plain ones do not.
     pub(crate) guarded: bool,
+    /// Whether relays on loopback cannot stand in for namespaces.
+    pub(crate) needs_namespaces: bool,
     /// Runs of it in `make test`.
     pub(crate) bounded: usize,
 }
@@ -40,6 +42,7 @@ impl Row {
             play,
             promise: Promise::Uncertain,
             guarded: true,
+            needs_namespaces: false,
             bounded: 0,
         }
     }
@@ -56,6 +59,11 @@ impl Row {
 
     const fn promise(mut self, promise: Promise) -> Self {
         self.promise = promise;
+        self
+    }
+
+    const fn needs_namespaces(mut self) -> Self {
+        self.needs_namespaces = true;
         self
     }
 

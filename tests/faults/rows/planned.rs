@@ -11,6 +11,7 @@ pub(super) const ROWS: &[Row] = &[
         .promise(Promise::Nothing)
         .bounded(1),
     Row::new("F24b", "FAILOVER of the server, Segue follows", failover_command)
+        .needs_namespaces()
         .promise(Promise::Nothing),
 ];
 

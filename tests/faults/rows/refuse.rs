@@ -103,7 +103,7 @@ fn no_replicas(stage: &mut Stage<'_>) {
 /// What somebody else does by hand. Segue finds out and follows.
 fn read_only(stage: &mut Stage<'_>) {
     let new = 1 + stage.random.below(2) as usize;
-    let addr = stage.node(new).addr();
+    let addr = stage.node(new).replication_addr();
     stage.hurt();
     assert_eq!(stage.node(new).call(&["REPLICAOF", "NO", "ONE"]), "+OK");
     let (ip, port) = (addr.ip().to_string(), addr.port().to_string());

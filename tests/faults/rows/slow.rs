@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("F15a", "10 % of all packets to Segue and the nodes lost", lossy)
+        .needs_namespaces()
         .promise(Promise::Nothing),
     Row::new("F15b", "200 ms of round trip between Segue and the nodes", distant)
         .setup(|| Setup { is_relayed: true, ..Setup::default() })

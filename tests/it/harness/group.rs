@@ -30,6 +30,7 @@ impl Group {
     }
 
     /// Starts reserved nodes: the first as the primary, the others as its replicas.
+    #[allow(dead_code, reason = "the fault matrix uses it")]
     pub(crate) fn assemble(mut nodes: Vec<Server>) -> Self {
         let mut primary = nodes.remove(0);
         primary.start();

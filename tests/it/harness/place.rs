@@ -24,6 +24,7 @@ impl Place {
     }
 
     /// A namespace, by its open file, in which the address is `ip`.
+    #[allow(dead_code, reason = "the fault matrix uses it")]
     pub(crate) fn namespace(namespace: File, ip: Ipv4Addr) -> Self {
         Self { ip, namespace: Some(Arc::new(namespace)) }
     }

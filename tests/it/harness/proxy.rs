@@ -92,6 +92,7 @@ impl Setup {
     }
 
     /// A variable in the environment of the process.
+    #[allow(dead_code, reason = "the fault matrix uses it")]
     pub(crate) fn with_environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self

@@ -51,6 +51,8 @@ pub(crate) struct Server {
     dir: TempDir,
     extra: Vec<String>,
     login: Option<String>,
+    /// Where replicas reach it, if that is not its address.
+    replication: Option<SocketAddr>,
     environment: Vec<(String, String)>,
     process: Option<Process>,
 }
@@ -69,6 +71,7 @@ impl Server {
             dir: TempDir::new().expect("a temporary directory"),
             extra: extra.iter().map(ToString::to_string).collect(),
             login: None,
+            replication: None,
             environment: Vec::new(),
             process: None,
         }
@@ -93,7 +96,8 @@ impl Server {
 
     /// Starts a reserved node as a replica, without waiting for it.
     pub(crate) fn start_as_replica(&mut self, primary: &Self) {
-        let (host, port) = (primary.addr().ip().to_string(), primary.addr().port().to_string());
+        let addr = primary.replication_addr();
+        let (host, port) = (addr.ip().to_string(), addr.port().to_string());
         self.extra.extend(["--replicaof".to_owned(), host, port]);
         self.login.clone_from(&primary.login);
         self.spawn();
@@ -105,6 +109,7 @@ impl Server {
     }
 
     /// A variable in the environment of every process that is started later.
+    #[allow(dead_code, reason = "the fault matrix uses it")]
     pub(crate) fn set_environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
@@ -142,6 +147,16 @@ impl Server {
 
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.port.addr()
+    }
+
+    /// Where replicas reach it.
+    pub(crate) fn replication_addr(&self) -> SocketAddr {
+        self.replication.unwrap_or_else(|| self.addr())
+    }
+
+    #[allow(dead_code, reason = "the fault matrix uses it")]
+    pub(crate) const fn set_replication_addr(&mut self, addr: SocketAddr) {
+        self.replication = Some(addr);
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -222,8 +237,8 @@ impl Server {
     pub(crate) fn follows(&self, primary: &Self) -> bool {
         self.try_info("replication").is_some_and(|it| {
             it["role"] == "slave"
-                && it["master_host"] == primary.addr().ip().to_string()
-                && it["master_port"] == primary.addr().port().to_string()
+                && it["master_host"] == primary.replication_addr().ip().to_string()
+                && it["master_port"] == primary.replication_addr().port().to_string()
                 && it["master_link_status"] == "up"
         })
     }
