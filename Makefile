@@ -24,6 +24,15 @@ test: ## Run every test: unit, property, simulation, real servers, deploy files,
 	cargo test --locked
 	@scripts/static dev
 
+# How long `make faults` goes on, and what else it is told (`make faults FAULTS='--rows F1,F5'`).
+TIME ?= 12m
+FAULTS ?=
+
+.PHONY: faults
+faults: ## Break real servers in network namespaces and check what clients saw (12 min), update docs/
+	@scripts/install build test
+	cargo test --locked --test faults -- --full --time $(TIME) --publish $(FAULTS)
+
 .PHONY: lint
 lint: ## Check format, lints and documentation; changes nothing
 	@scripts/install build

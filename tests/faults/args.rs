@@ -93,10 +93,15 @@ impl Args {
     }
 
     fn modes(&self, row: Row) -> Vec<Mode> {
-        let modes = if row.guarded { &MODES[..] } else { &MODES[..1] };
-        modes.iter().copied().filter(|it| self.mode.is_none_or(|asked| asked == *it)).collect()
+        let modes = [Mode::Plain, Mode::Guarded].into_iter().filter(|it| match it {
+            Mode::Plain => true,
+            Mode::Guarded => row.guarded && (is_guarding() || self.mode == Some(Mode::Guarded)),
+        });
+        modes.filter(|it| self.mode.is_none_or(|asked| asked == *it)).collect()
     }
 }
 
-/// What this Segue can do.
-const MODES: [Mode; 1] = [Mode::Plain];
+/// Whether this Segue knows guarded writes.
+fn is_guarding() -> bool {
+    include_str!("../../proxy.yaml").contains("durability")
+}

@@ -164,6 +164,13 @@ fn judge_metrics(
 ) {
     let sum = |series: &str| proxies.iter().map(|it| it.metric(series)).sum::<f64>() as usize;
     let saw = |kind: &str| ended.errors.get(kind).copied().unwrap_or(0);
+    // Reads whose confirmation is missing are told apart from writes.
+    let reads = "segue_guarded_reads_total{outcome=\"uncertain\"}";
+    let is_guarding = proxies.iter().all(|it| it.get("/metrics").1.contains(reads));
+    let uncertain = || {
+        let reads = if is_guarding { sum(reads) } else { 0 };
+        sum("segue_commands_uncertain_total") + reads
+    };
     // Cells of workers are published a moment after the reply.
     let agree = |what: &str, expected: usize, count: &dyn Fn() -> usize| {
         let mut last = 0;
@@ -180,8 +187,22 @@ fn judge_metrics(
     };
     let before = accepted.iter().sum::<f64>() as usize;
     let connected: usize = logs.iter().map(|it| it.connected).sum();
+    let changed = || {
+        sum("segue_failovers_total{outcome=\"promoted\"}")
+            + sum("segue_failovers_total{outcome=\"followed\"}")
+            + sum("segue_switchovers_total{outcome=\"done\"}")
+    };
+    // Two Segues both count one change.
+    let changes = ended.changes * proxies.len();
+    let reasons = ["protocol_error", "unrestorable", "slow_reader", "error"];
+    let closed = || {
+        let series = |it| format!("segue_sessions_closed_total{{reason=\"{it}\"}}");
+        reasons.iter().map(|it| sum(&series(it))).sum()
+    };
     let checks = [
-        agree("uncertain", saw("UNCERTAIN"), &|| sum("segue_commands_uncertain_total")),
+        agree("changes of primary", changes, &changed),
+        agree("sessions closed for a reason of ours", 0, &closed),
+        agree("uncertain", saw("UNCERTAIN"), &uncertain),
         agree("refused", saw("TRYAGAIN"), &refused),
         agree("sessions", connected, &|| sum("segue_sessions_accepted_total") - before),
     ];

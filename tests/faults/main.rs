@@ -29,6 +29,7 @@ mod harness;
 mod history;
 mod load;
 mod net;
+mod publish;
 mod random;
 mod relay;
 mod rows;
@@ -83,6 +84,12 @@ fn main() -> ExitCode {
             break;
         }
     }
+    if args.publish
+        && let Err(why) = publish::publish(&account, &all, begun.elapsed())
+    {
+        eprintln!("faults: docs/reliability.md: {why}");
+        return ExitCode::FAILURE;
+    }
     conclude(&all, &account)
 }
 
@@ -107,6 +114,9 @@ fn play_all(
     account: &mut Account,
     may_begin: impl Fn(&Run) -> bool + Sync,
 ) {
+    if runs.is_empty() {
+        return;
+    }
     let queue = Mutex::new(VecDeque::from(runs));
     let results = Mutex::new(&mut account.results);
     thread::scope(|scope| {

@@ -425,8 +425,11 @@ fn start_proxy(run: Run, at: &Place, group: &Group, setup: &Setup, ways: &Ways<'
         .with(setup.config);
     if run.mode == Mode::Guarded {
         proxy = proxy.with(|it| {
-            it["listen"][0]["durability"] =
-                json!({ "replicas": 1, "timeout": "500ms", "on_timeout": "refuse" });
+            it["listen"][0]["durability"] = json!({
+                "replicas": 1, "timeout": "500ms", "on_timeout": "refuse",
+                // Otherwise somebody may have read what is lost afterwards.
+                "reads": "confirmed",
+            });
         });
     }
     for (name, value) in ways.shim.iter().flat_map(|it| it.environment(Side::Segue)) {

@@ -70,9 +70,10 @@ pub(crate) struct Proxy {
     announced: RefCell<Vec<String>>,
 }
 
-/// The `segue` binary with its arguments.
+/// The `segue` binary with its arguments; another build of it with `SEGUE_TEST_BINARY`.
 pub(crate) fn segue(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_segue"));
+    let binary = std::env::var_os("SEGUE_TEST_BINARY");
+    let mut command = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_segue").into()));
     command.args(arguments).stdin(Stdio::null());
     command
 }
