@@ -6,8 +6,10 @@
 
 use super::Row;
 use crate::harness::{Client, encode, eventually};
+use crate::history::{Action, Op, Outcome};
 use crate::relay::Cut;
 use crate::stage::{Setup, Stage};
+use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("F25a", "connection cut at some bytes of requests and replies", some)
@@ -18,6 +20,9 @@ pub(super) const ROWS: &[Row] = &[
         .setup(setup)
         .plain_only(),
 ];
+
+/// The row itself is the client.
+const ROW: u16 = u16::MAX;
 
 /// Of how many cuts F25a makes one.
 const STRIDE: usize = 11;
@@ -125,12 +130,15 @@ fn one(stage: &mut Stage<'_>, client: &mut Client, case: &Case, cut: Cut, place:
     node.call(&["DEL", key]);
     node.call(&with_key(case.before, key));
     let request = encode(&with_key(case.command, key));
+    let invoked = stage.now();
     stage.relays[0].cut(request.clone(), cut);
     client.send(&request);
     let reply = client.read();
     let relay = &stage.relays[0];
     eventually("the connection is cut", || relay.is_cut().then_some(()));
     let what = format!("{:?} cut at {cut:?}: {reply}", case.command);
+    let done = stage.now();
+    stage.told.longest = stage.told.longest.max(Duration::from_nanos(done - invoked));
     let is_uncertain = reply.error().is_some_and(|it| it.starts_with("UNCERTAIN "));
     if case.is_write != is_uncertain || (!case.is_write && reply != case.reply) {
         stage.told.odd.push(what.clone());
@@ -142,6 +150,9 @@ fn one(stage: &mut Stage<'_>, client: &mut Client, case: &Case, cut: Cut, place:
     if shown != expected {
         stage.told.odd.push(format!("{what}; then {:?} shows {shown}", case.look));
     }
+    let outcome = if is_uncertain { Outcome::Unknown } else { Outcome::Done };
+    let action = Action::Other;
+    stage.told.ops.push(Op { client: ROW, action, invoked, done, outcome });
     if let Some(kind) = reply.error().and_then(|it| it.split(' ').next()) {
         *stage.told.errors.entry(kind.to_owned()).or_default() += 1;
     }

@@ -14,7 +14,10 @@ pub(super) const ROWS: &[Row] = &[
         .bounded(1),
     Row::new("F4b", "primary deaf, or dumb, to everybody", one_way_everywhere).bounded(1),
     Row::new("F4c", "as F4a, and the primary has nothing to tell its replicas", silence),
-    Row::new("F5", "replicas cut from the primary, then it is killed", cut_then_killed).bounded(1),
+    Row::new("F5a", "replicas cut from the primary, then it is killed", cut_then_killed).bounded(1),
+    Row::new("F5b", "one replica cut from the primary, then it is killed", one_cut_then_killed)
+        .needs_namespaces()
+        .bounded(1),
     Row::new("F6", "a Segue and the primary cut from the rest", minority)
         .setup(two_sides)
         .needs_namespaces()
@@ -102,6 +105,23 @@ fn cut_then_killed(stage: &mut Stage<'_>) {
     stage.kill(0);
     stage.heal();
     stage.promoted(&[1, 2]);
+    stage.rounds(5, 20);
+    stage.restart(0, true);
+}
+
+/// Whoever heard the primary to the end takes over.
+fn one_cut_then_killed(stage: &mut Stage<'_>) {
+    let behind = 1 + stage.random.below(2) as usize;
+    stage.cut(PRIMARY, Host::Node(behind as u8));
+    let series = format!("segue_node_lag_bytes{{node=\"{}\"}}", ["a", "b", "c"][behind]);
+    let proxy = stage.proxy();
+    eventually("the lag is told", || (proxy.metric(&series) > 1000.0).then_some(()));
+    stage.load.wait_any_rounds(20);
+    stage.hurt();
+    stage.kill(0);
+    stage.heal();
+    let new = stage.promoted(&[1, 2]);
+    assert_ne!(new, behind, "the replica that was behind was promoted");
     stage.rounds(5, 20);
     stage.restart(0, true);
 }

@@ -7,7 +7,7 @@ use crate::shim::{Knob, Side};
 use crate::stage::{Setup, Stage};
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("F14a", "every fsync takes 300 ms", slow_disk)
+    Row::new("F14a", "every fsync takes 200 ms", slow_disk)
         .plain_only()
         .setup(|| shimmed("always"))
         .promise(Promise::Nothing),
@@ -21,8 +21,8 @@ pub(super) const ROWS: &[Row] = &[
         .plain_only(),
 ];
 
-/// Longer than `suspect_after`, shorter than `down_after` of the shipped configuration.
-const FSYNC_MS: i64 = 300;
+/// A command waits for one or two of them: longer than `suspect_after`, shorter than `down_after` of the shipped configuration.
+const FSYNC_MS: i64 = 200;
 
 const HOUR: i64 = 3_600;
 
