@@ -447,6 +447,10 @@ fn start_proxy(run: Run, at: &Place, group: &Group, setup: &Setup, ways: &Ways<'
     }
     let proxy = proxy.start();
     proxy.announce_failover();
+    if run.mode == Mode::Guarded {
+        // Said of a primary that was demoted behind Segue's back, until Segue has noticed.
+        proxy.announce(&["\"Guarded writes cannot be confirmed"]);
+    }
     proxy.announce(&setup.warnings.iter().map(String::as_str).collect::<Vec<_>>());
     proxy.wait_ready();
     proxy
