@@ -30,6 +30,8 @@ pub(super) struct Gate {
     pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
     draining: Cell<bool>,
     seats: RefCell<BTreeMap<u64, Seat>>,
+    /// Sessions that may have memory to give back.
+    warm: RefCell<Vec<u64>>,
     signals: mpsc::Sender<Signal>,
     drained: watch::Sender<u64>,
     started: Instant,
@@ -51,6 +53,7 @@ impl Gate {
             shared: RefCell::default(),
             draining: Cell::new(false),
             seats: RefCell::default(),
+            warm: RefCell::default(),
             signals,
             drained,
             started: Instant::now(),
@@ -102,6 +105,22 @@ impl Gate {
     /// A session begins.
     pub(super) fn register(&self, seat: Seat) {
         self.seats.borrow_mut().insert(seat.id, seat);
+    }
+
+    /// A session begins to be busy.
+    pub(super) fn note_warm(&self, id: u64) {
+        self.warm.borrow_mut().push(id);
+    }
+
+    /// Sessions that had nothing to do since this was last called give their memory back: while
+    /// they are busy they keep it, so that no command has to allocate.
+    pub(super) fn cool(&self) {
+        let seats = self.seats.borrow();
+        let mut warm = self.warm.borrow_mut();
+        warm.retain(|id| seats.get(id).is_some_and(|seat| !seat.with(|it| it.cool())));
+        if warm.is_empty() {
+            *warm = Vec::new();
+        }
     }
 
     pub(super) fn forget(&self, id: u64) {

@@ -8,6 +8,7 @@
 use super::gate::Gate;
 use super::upstream::{Upstream, Waited};
 use crate::net::Stream;
+use crate::pure::mux::{Mux, Nobody, Run, Taker};
 use crate::pure::session::{Session, World};
 use crate::pure::time::Time;
 use crate::pure::topology::SignalKind;
@@ -21,6 +22,10 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, info};
+
+/// Replies from this size on are offered to the client's socket where they lie; smaller ones are
+/// collected, so that those of one turn leave in one write.
+const OFFER_MIN: usize = 4 * 1024;
 
 /// Rounds of one turn before other sessions get theirs.
 const ROUNDS_MAX: usize = 16;
@@ -90,6 +95,10 @@ pub(super) struct Driver {
     waker: Option<Waker>,
     /// Got a reply from a shared connection in this turn.
     touched: bool,
+    /// Had something to do since the gate last looked.
+    used: bool,
+    /// The gate looks.
+    warm: bool,
     closed: bool,
 }
 
@@ -109,12 +118,18 @@ impl Driver {
             paused: false,
             waker: None,
             touched: false,
+            used: false,
+            warm: false,
             closed: false,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, seat: &Seat) -> Poll<Closed> {
         self.note_waker(cx);
+        self.used = true;
+        if !std::mem::replace(&mut self.warm, true) {
+            self.gate.note_warm(seat.id);
+        }
         let now = self.gate.now();
         for _ in 0..ROUNDS_MAX {
             let moved = self.see_route(seat, now)
@@ -154,6 +169,16 @@ impl Driver {
                 Ok(_) | Err(_) => break,
             }
         }
+    }
+
+    /// Gives memory back, if it had nothing to do since this was last called; false if it had.
+    pub(super) fn cool(&mut self) -> bool {
+        if std::mem::take(&mut self.used) {
+            return false;
+        }
+        self.machine.give_back();
+        self.warm = false;
+        true
     }
 
     /// Lets the session's own task run.
@@ -246,31 +271,44 @@ impl Driver {
         true
     }
 
-    /// A reply, or a part of one, from the shared connection; whether this is the first of a turn.
-    /// A session that is over has no use for it.
-    pub(super) fn take_reply(&mut self, act: impl FnOnce(&mut Session, &mut World)) -> bool {
+    /// Takes its replies at the start of `input`, from the shared connection; and whether they are
+    /// the first of a turn. A session that is over has no use for them.
+    pub(super) fn take_run(
+        &mut self,
+        gate: &Gate,
+        now: Time,
+        mux: &mut Mux<Seat>,
+        input: &[u8],
+    ) -> (Run, bool) {
         if self.closed {
-            return false;
+            return (mux.deal_run(input, &mut Nobody), false);
         }
-        act(&mut self.machine, &mut self.gate.world.borrow_mut());
-        !std::mem::replace(&mut self.touched, true)
+        let mut world = gate.world.borrow_mut();
+        let run = mux.deal_run(input, &mut Taking { driver: self, world: &mut world, now });
+        (run, !std::mem::replace(&mut self.touched, true))
+    }
+
+    /// Gives the client what it takes at once of `bytes`, before which nothing waits.
+    fn offer(&self, bytes: &[u8]) -> usize {
+        // Full or gone: the session's own task finds out which.
+        let taken = self.client.try_write(bytes).unwrap_or_default();
+        self.gate.cells.bytes.add(Direction::ClientOut, taken as u64);
+        taken
     }
 
     /// After a turn in which the shared connection gave replies: they go to the client at once.
     pub(super) fn after_replies(&mut self, now: Time) {
         self.touched = false;
+        self.used = true;
         let mut world = self.gate.world.borrow_mut();
         self.machine.on_turn_end(&mut world, now);
         drop(world);
         while !self.machine.to_client().is_empty() {
-            match self.client.try_write(self.machine.to_client()) {
-                Ok(n) if n > 0 => {
-                    self.gate.cells.bytes.add(Direction::ClientOut, n as u64);
-                    self.machine.delivered(n);
-                }
-                // Full or gone: the session's own task finds out which.
-                Ok(_) | Err(_) => break,
+            let taken = self.offer(self.machine.to_client());
+            if taken == 0 {
+                break;
             }
+            self.machine.delivered(taken);
         }
         let world = self.gate.world.borrow();
         let must_look = self.paused || self.client_eof || self.gate.is_draining();
@@ -315,8 +353,12 @@ impl Driver {
         match self.upstream.poll_read(cx, &mut buf) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                gate.cells.bytes.add(Direction::NodeIn, buf.filled().len() as u64);
-                self.machine.on_node(&mut gate.world.borrow_mut(), now, buf.filled());
+                let bytes = buf.filled();
+                gate.cells.bytes.add(Direction::NodeIn, bytes.len() as u64);
+                let rest = bytes.get(self.pass(bytes)..).unwrap_or_default();
+                if !rest.is_empty() {
+                    self.machine.on_node(&mut gate.world.borrow_mut(), now, rest);
+                }
                 self.reconcile(seat, now);
                 true
             }
@@ -325,6 +367,17 @@ impl Driver {
                 true
             }
         }
+    }
+
+    /// Passes on the inside of a large reply without a copy; how many bytes that were.
+    fn pass(&mut self, bytes: &[u8]) -> usize {
+        let passes = bytes.get(..self.machine.passes(bytes.len())).unwrap_or_default();
+        if passes.is_empty() {
+            return 0;
+        }
+        let taken = self.offer(passes);
+        self.machine.passed(taken);
+        taken
     }
 
     fn lose_node(&mut self, seat: &Seat, now: Time) {
@@ -424,6 +477,46 @@ impl Driver {
         self.closed = true;
         self.upstream.drop_it(&self.gate, id);
         self.machine.close(&mut self.gate.world.borrow_mut());
+    }
+}
+
+/// Gives the replies of a shared connection to a session, and large ones to its client at once.
+struct Taking<'a> {
+    driver: &'a mut Driver,
+    world: &'a mut World,
+    now: Time,
+}
+
+impl Taking<'_> {
+    /// What of `bytes`, which are for the client, it did not take at once.
+    fn left<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        if bytes.len() < OFFER_MIN || !self.driver.machine.to_client().is_empty() {
+            return bytes;
+        }
+        bytes.get(self.driver.offer(bytes)..).unwrap_or_default()
+    }
+}
+
+impl Taker for Taking<'_> {
+    fn reply(&mut self, frame: &[u8]) {
+        if frame.len() >= OFFER_MIN && self.driver.machine.forwards(frame) {
+            let left = self.left(frame);
+            self.driver.machine.forward(self.world, left);
+        } else {
+            self.driver.machine.on_shared_reply(self.world, self.now, frame);
+        }
+    }
+
+    fn part(&mut self, start: &[u8], passable: usize, missing: usize) -> bool {
+        if !self.driver.machine.takes_part(self.world, start, missing) {
+            return false;
+        }
+        let part = start.get(..passable).unwrap_or_default();
+        if self.driver.machine.on_shared_part(part) {
+            let left = self.left(part);
+            self.driver.machine.deliver_later(left);
+        }
+        true
     }
 }
 

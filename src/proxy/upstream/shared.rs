@@ -13,7 +13,8 @@ use super::Waited;
 use crate::net::{DialError, dial};
 use crate::proxy::gate::Gate;
 use crate::proxy::session::Seat;
-use crate::pure::mux::{Deal, Mux};
+use crate::pure::backlog::Backlog;
+use crate::pure::mux::{Mux, Nobody, Run};
 use crate::pure::resp::reply::{self, Scan, Scanner};
 use crate::pure::session::Key;
 use crate::pure::time::Time;
@@ -38,6 +39,10 @@ const OUT_MAX: usize = 256 * 1024;
 /// How long a connection that nobody uses is kept.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
+/// Attempts to complete a reply that came in pieces by reading no further than needed: bulk strings
+/// need one. Others are better collected with all that is there.
+const COMPLETIONS_MAX: usize = 8;
+
 /// Reads of one turn before sessions get theirs.
 const READS_MAX: usize = 4;
 
@@ -61,7 +66,9 @@ struct Inner {
     epoch: Epoch,
     mux: Mux<Seat>,
     /// The part of a reply that has arrived.
-    upbox: BytesMut,
+    upbox: Backlog,
+    /// Empty between turns; it keeps its memory.
+    touched: Vec<Seat>,
     seats: BTreeMap<u64, Seat>,
     /// Who waits for the connection, or for room.
     waiting: Vec<Waker>,
@@ -94,7 +101,8 @@ impl Shared {
             link: Link::Down,
             epoch: Epoch::default(),
             mux: Mux::default(),
-            upbox: BytesMut::new(),
+            upbox: Backlog::new(),
+            touched: Vec::new(),
             seats: BTreeMap::new(),
             waiting: Vec::new(),
             failures: 0,
@@ -385,28 +393,38 @@ impl Inner {
     }
 
     /// Deals out `input`; false if the connection is of no use any more.
-    fn take(&mut self, gate: &Gate, now: Time, input: &[u8]) -> bool {
-        let mut touched = Vec::new();
-        let sound = if self.upbox.is_empty() {
-            let done = self.deal(gate, now, input, &mut touched);
-            if let Some(rest) = done.and_then(|it| input.get(it..)) {
-                self.upbox.extend_from_slice(rest);
-            }
-            done.is_some()
-        } else {
+    fn take(&mut self, gate: &Gate, now: Time, mut input: &[u8]) -> bool {
+        let mut touched = std::mem::take(&mut self.touched);
+        let mut is_sound = true;
+        let mut completions = 0;
+        // A reply that has begun is completed first, so that what follows need not be copied.
+        while is_sound && !self.upbox.is_empty() && !input.is_empty() {
+            let missing = self.mux.missing(self.upbox.len()).max(1);
+            completions += 1;
+            let taken = if completions > COMPLETIONS_MAX { usize::MAX } else { missing };
+            let (more, rest) = input.split_at(taken.min(input.len()));
+            input = rest;
             let mut upbox = std::mem::take(&mut self.upbox);
-            upbox.extend_from_slice(input);
-            let done = self.deal(gate, now, &upbox, &mut touched);
-            upbox.advance(done.unwrap_or_default());
-            if !upbox.is_empty() {
-                self.upbox = upbox;
+            upbox.extend_from_slice(more);
+            match self.deal(gate, now, &upbox, &mut touched) {
+                Some(done) => upbox.advance(done),
+                None => is_sound = false,
             }
-            done.is_some()
-        };
-        for seat in touched {
+            self.upbox = upbox;
+        }
+        if is_sound && !input.is_empty() {
+            match self.deal(gate, now, input, &mut touched) {
+                Some(done) => {
+                    self.upbox.extend_from_slice(input.get(done..).unwrap_or_default());
+                }
+                None => is_sound = false,
+            }
+        }
+        for seat in touched.drain(..) {
             seat.with(|it| it.after_replies(now));
         }
-        sound
+        self.touched = touched;
+        is_sound
     }
 
     /// Gives each reply in `input` to its session; how many bytes are done with, or nothing if
@@ -420,32 +438,21 @@ impl Inner {
     ) -> Option<usize> {
         let mut done = 0;
         while let Some(rest) = input.get(done..).filter(|it| !it.is_empty()) {
-            match self.mux.deal(rest) {
-                Deal::Nonsense => return None,
-                Deal::Unasked { len } => done += len,
-                Deal::Reply { len } => {
-                    let frame = rest.get(..len)?;
-                    let seat = self.mux.first()?.clone();
-                    self.mux.answered();
-                    done += len;
-                    if seat.with(|it| {
-                        it.take_reply(|machine, world| machine.on_shared_reply(world, now, frame))
-                    }) {
+            let run = match self.mux.first().cloned() {
+                None => self.mux.deal_run(rest, &mut Nobody),
+                Some(seat) => {
+                    let (run, is_first) =
+                        seat.with(|it| it.take_run(gate, now, &mut self.mux, rest));
+                    if is_first {
                         touched.push(seat);
                     }
+                    run
                 }
-                Deal::Partial { passable } => {
-                    let part = rest.get(..passable)?;
-                    let seat = self.mux.first()?.clone();
-                    if seat.with(|it| it.machine.takes_part(&gate.world.borrow(), rest)) {
-                        self.mux.passed(passable);
-                        done += passable;
-                        if seat.with(|it| it.take_reply(|it, _| it.on_shared_part(part))) {
-                            touched.push(seat);
-                        }
-                    }
-                    break;
-                }
+            };
+            match run {
+                Run::Over(used) => done += used,
+                Run::Hungry(used) => return Some(done + used),
+                Run::Nonsense => return None,
             }
         }
         Some(done)

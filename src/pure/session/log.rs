@@ -17,9 +17,9 @@
 
 use super::Expect;
 use super::state::Change;
+use crate::pure::backlog::Backlog;
 use crate::pure::command::Effect;
 use crate::pure::time::Time;
-use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 
 /// One request that waits for its reply.
@@ -57,6 +57,11 @@ impl Entry {
         Self { len: request.len(), at, effect, expect, original: None, streamed: None, ran: false }
     }
 
+    /// An entry whose reply is passed on as it is.
+    pub(super) const fn forward(at: Time) -> Self {
+        Self::sent_as(at, b"", Expect::Forward)
+    }
+
     /// An entry for which nothing is sent.
     pub(super) fn without_request(at: Time, expect: Expect) -> Self {
         Self::sent_as(at, b"", expect)
@@ -76,7 +81,7 @@ pub(super) struct Taken {
 /// The log of one session.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    bytes: BytesMut,
+    bytes: Backlog,
     entries: VecDeque<Entry>,
     sent: usize,
 }
@@ -210,9 +215,6 @@ impl Log {
         let entry = self.entries.pop_front()?;
         self.bytes.advance(entry.len);
         self.sent = self.sent.saturating_sub(entry.len);
-        if self.entries.is_empty() {
-            self.shrink();
-        }
         Some(entry)
     }
 
@@ -220,7 +222,7 @@ impl Log {
     pub(super) fn take(&mut self) -> Option<Taken> {
         let entry = self.entries.pop_front()?;
         let whole = entry.len <= self.sent && entry.streamed.is_none_or(|it| it.complete);
-        let bytes = self.bytes.split_to(entry.len).as_ref().into();
+        let bytes = self.bytes.take_front(entry.len);
         self.sent = self.sent.saturating_sub(entry.len);
         Some(Taken { entry, bytes, whole })
     }
@@ -232,7 +234,7 @@ impl Log {
             return None;
         }
         let entry = self.entries.pop_back()?;
-        Some((entry, self.bytes.split_off(start).as_ref().into()))
+        Some((entry, self.bytes.take_back(start)))
     }
 
     /// The connection is gone: nothing counts as sent any more.
@@ -256,19 +258,10 @@ impl Log {
         !waits && (is_whole || first.streamed.is_some_and(|it| it.gone))
     }
 
-    /// Gives memory back that a burst has left behind.
-    fn shrink(&mut self) {
-        if self.bytes.capacity() > KEPT_BYTES_MAX {
-            self.bytes = BytesMut::new();
-        }
-        if self.entries.capacity() > KEPT_ENTRIES_MAX {
-            self.entries = VecDeque::new();
+    /// If nothing waits, gives memory back.
+    pub(super) fn give_back(&mut self) {
+        if self.entries.is_empty() {
+            *self = Self::default();
         }
     }
 }
-
-/// Capacity that an idle session keeps, so that the next request finds room: small enough that
-/// ten thousand idle sessions cost little.
-const KEPT_BYTES_MAX: usize = 1024;
-/// Likewise, in entries.
-const KEPT_ENTRIES_MAX: usize = 8;

@@ -90,7 +90,7 @@ enum Expect {
     /// Confirmations of a subscription, a frame each; `None` until the first has told how many.
     Confirm(subscription::Kind, Option<usize>),
     /// A command that may wait at the node.
-    Blocking(Blocking),
+    Blocking(Box<Blocking>),
     /// `SCAN` and its kin: the reply starts with a cursor.
     Cursor,
     /// A script by its SHA.

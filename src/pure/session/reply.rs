@@ -24,10 +24,8 @@ impl Session {
             let mut upbox = std::mem::take(&mut self.upbox);
             upbox.extend_from_slice(input);
             let taken = self.deal(world, now, &upbox);
-            bytes::Buf::advance(&mut upbox, taken);
-            if !upbox.is_empty() {
-                self.upbox = upbox;
-            }
+            upbox.advance(taken);
+            self.upbox = upbox;
         }
         self.finish_draining(world);
         self.leave_outwaited(world);
@@ -81,11 +79,14 @@ impl Session {
     fn pass_part(&mut self, world: &World, rest: &[u8]) -> usize {
         let passing = match self.passing {
             Some(passing) => passing,
-            None if rest.len() >= world.limits.reply_whole_max => match self.passing_of(rest) {
-                Some(passing) => passing,
-                None => return 0,
-            },
-            None => return 0,
+            None => {
+                let total = self.replies.remaining_min(rest.len()) + rest.len() as u64;
+                let is_large = total >= world.limits.reply_whole_max as u64;
+                match self.passing_of(rest).filter(|_| is_large) {
+                    Some(passing) => passing,
+                    None => return 0,
+                }
+            }
         };
         self.passing = Some(passing);
         let part = self.replies.passable(rest.len());
@@ -94,6 +95,24 @@ impl Session {
             self.out.extend_from_slice(rest.get(..part).unwrap_or_default());
         }
         part
+    }
+
+    /// How many of the next `len` bytes of the node can go to the client without a look at them:
+    /// they are the inside of a large reply, and nothing is before them.
+    pub fn passes(&self, len: usize) -> usize {
+        match self.passing {
+            Some(Passing { hidden: false, .. })
+                if self.out.is_empty() && self.upbox.is_empty() && !self.drop_link =>
+            {
+                self.replies.passable(len)
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    /// The first `n` bytes, of as many as [`passes`](Self::passes) allowed, went to the client.
+    pub fn passed(&mut self, n: usize) {
+        self.replies.consumed(n);
     }
 
     /// Whether, and how, the reply that starts with `rest` can pass before it is complete. One
@@ -128,19 +147,8 @@ impl Session {
 
     /// One whole frame.
     pub(super) fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
-        let plain = frame.first() != Some(&b'-') && matches!(self.link, Link::Up);
-        if plain
-            && self.state.is_plain()
-            && frame.first() != Some(&b'>')
-            && self.log.front().is_some_and(|it| matches!(it.expect, Expect::Forward))
-        {
-            self.out.extend_from_slice(frame);
-            self.log.pop();
-            self.suspect = false;
-            if !self.is_proven {
-                self.is_known_now(world);
-            }
-            return self.answer_front();
+        if self.forwards(frame) {
+            return self.forward(world, frame);
         }
         if matches!(self.link, Link::Doubting(_)) {
             return self.on_doubt_frame(world, now, frame);
@@ -172,6 +180,27 @@ impl Session {
         }
         self.suspect = false;
         self.answer(world, frame);
+        self.answer_front();
+    }
+
+    /// Whether the reply `frame` goes to the client as it is and says nothing else.
+    pub fn forwards(&self, frame: &[u8]) -> bool {
+        !matches!(frame.first(), Some(b'-' | b'>'))
+            && matches!(self.link, Link::Up)
+            && self.passing.is_none()
+            && self.state.is_plain()
+            && self.log.front().is_some_and(|it| matches!(it.expect, Expect::Forward))
+    }
+
+    /// Takes a reply for which [`forwards`](Self::forwards) is true; `rest` is what the caller has
+    /// not given to the client itself.
+    pub fn forward(&mut self, world: &World, rest: &[u8]) {
+        self.out.extend_from_slice(rest);
+        self.log.pop();
+        self.suspect = false;
+        if !self.is_proven {
+            self.is_known_now(world);
+        }
         self.answer_front();
     }
 
@@ -382,9 +411,9 @@ impl Session {
     /// Answers every request at the front that needs no node.
     pub(super) fn answer_front(&mut self) {
         // What was taken back comes before what is in the log.
-        while self.end.is_none()
+        while self.log.front().is_some_and(|it| it.expect.is_here())
+            && self.end.is_none()
             && !matches!(self.link, Link::Draining(_))
-            && self.log.front().is_some_and(|it| it.expect.is_here())
         {
             let Some(entry) = self.log.pop() else { return };
             self.answer_here(entry.expect);

@@ -151,27 +151,42 @@ impl Session {
             Some(passing) => self.pass_end(world, passing, frame),
             None => self.on_frame(world, now, frame),
         }
-        if self.out.len() > SHARED_OUT_MAX {
-            self.out.clear();
-            self.end.get_or_insert(End::SlowReader);
-        }
+        self.bound_out();
     }
 
-    /// Whether the unfinished reply that starts with `start` can pass as it comes.
-    pub fn takes_part(&self, world: &World, start: &[u8]) -> bool {
-        self.passing.is_some()
-            || start.len() >= world.limits.reply_whole_max && self.passing_of(start).is_some()
+    /// Whether the unfinished reply that starts with `start`, and lacks `missing` bytes, can pass
+    /// as it comes.
+    pub fn takes_part(&self, world: &World, start: &[u8], missing: usize) -> bool {
+        let is_large = start.len().saturating_add(missing) >= world.limits.reply_whole_max;
+        self.passing.is_some() || is_large && self.passing_of(start).is_some()
     }
 
     /// A part of an unfinished reply, for which [`takes_part`](Self::takes_part) was true.
-    pub fn on_shared_part(&mut self, part: &[u8]) {
+    /// Whether it is for the client: then the caller gives it to the client, and what is left of
+    /// it to [`deliver_later`](Self::deliver_later).
+    #[must_use]
+    pub fn on_shared_part(&mut self, part: &[u8]) -> bool {
         if self.passing.is_none() {
             self.passing = self.passing_of(part);
             // Large replies are not for a connection that others wait for.
             self.sharing.moves = MOVES_MAX;
         }
-        if let Some(Passing { hidden: false, .. }) = self.passing {
-            self.out.extend_from_slice(part);
+        matches!(self.passing, Some(Passing { hidden: false, .. }))
+    }
+
+    /// Bytes for the client that it could not take at once.
+    pub fn deliver_later(&mut self, rest: &[u8]) {
+        if self.end != Some(End::SlowReader) {
+            self.out.extend_from_slice(rest);
+            self.bound_out();
+        }
+    }
+
+    /// Ends a session whose client leaves too much unread.
+    fn bound_out(&mut self) {
+        if self.out.len() > SHARED_OUT_MAX {
+            self.out.clear();
+            self.end.get_or_insert(End::SlowReader);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Tally;
 use super::identity::Directory;
 use super::script::Scripts;
-use crate::pure::command::{Allow, Table};
+use crate::pure::command::{Allow, Recent, Table};
 use crate::pure::resp::request;
 use crate::pure::topology::{Epoch, Gate, Route};
 use std::sync::Arc;
@@ -94,7 +94,8 @@ pub struct World {
     /// The route that this worker obeys.
     pub route: Route,
     /// The commands, builtin and learnt.
-    pub table: Arc<Table>,
+    pub(super) table: Arc<Table>,
+    pub(super) recent: Recent,
     /// The operator's decisions.
     pub policy: Policy,
     /// Bounds of each session.
@@ -123,6 +124,7 @@ impl World {
         Self {
             route: Route::START,
             table,
+            recent: Recent::default(),
             policy,
             limits,
             budget: Budget { used: 0, max: budget_max },
@@ -135,6 +137,12 @@ impl World {
             directory: Directory::default(),
             first_epoch: None,
         }
+    }
+
+    /// More commands are known from now on.
+    pub fn set_table(&mut self, table: Arc<Table>) {
+        self.table = table;
+        self.recent = Recent::default();
     }
 
     /// Obeys a new route. The caller then tells every session.
