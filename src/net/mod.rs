@@ -5,6 +5,7 @@
 //! * [`resolve`]: a host name to addresses, off the loop and under a deadline.
 //! * [`call`]: one request, one reply, one deadline; what the control plane speaks.
 //! * [`listen`]: sockets that wait for peers.
+//! * [`Pipe`]: from one socket to another without a copy.
 //! * [`Stream`]: a peer's connection, TCP or Unix.
 //!
 //! Deliberately absent: pools, retries and policy. Whoever dials decides what a failure
@@ -13,9 +14,11 @@
 pub mod call;
 mod dial;
 pub mod listen;
+mod pipe;
 mod resolve;
 mod stream;
 
 pub use dial::{DialError, dial};
+pub use pipe::Pipe;
 pub use resolve::{ResolveError, resolve};
 pub use stream::{Detached, Stream};

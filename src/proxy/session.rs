@@ -5,11 +5,13 @@
 //! read, and nothing is written after a route has closed. Replies from a shared connection are
 //! given to the session by that connection's task, which also writes them to the client.
 
+mod large;
+mod taking;
+
 use super::gate::Gate;
 use super::upstream::{Upstream, Waited};
-use crate::net::Stream;
-use crate::pure::mux::{Mux, Nobody, Run, Taker};
-use crate::pure::session::{Session, World};
+use crate::net::{Pipe, Stream};
+use crate::pure::session::Session;
 use crate::pure::time::Time;
 use crate::pure::topology::SignalKind;
 use crate::telemetry::metrics::{Closed, Direction};
@@ -22,10 +24,6 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, info};
-
-/// Replies from this size on are offered to the client's socket where they lie; smaller ones are
-/// collected, so that those of one turn leave in one write.
-const OFFER_MIN: usize = 4 * 1024;
 
 /// Rounds of one turn before other sessions get theirs.
 const ROUNDS_MAX: usize = 16;
@@ -95,6 +93,8 @@ pub(super) struct Driver {
     waker: Option<Waker>,
     /// Got a reply from a shared connection in this turn.
     touched: bool,
+    /// A large reply passes through it.
+    pipe: Option<Pipe>,
     /// Had something to do since the gate last looked.
     used: bool,
     /// The gate looks.
@@ -118,6 +118,7 @@ impl Driver {
             paused: false,
             waker: None,
             touched: false,
+            pipe: None,
             used: false,
             warm: false,
             closed: false,
@@ -211,6 +212,11 @@ impl Driver {
             let mut world = self.gate.world.borrow_mut();
             self.machine.on_link_lost(&mut world, now);
         }
+        if let Upstream::Shared(shared) = &self.upstream
+            && shared.is_stalled()
+        {
+            self.machine.leave_shared();
+        }
         if !self.machine.has_link() && self.upstream.is_up() {
             self.upstream.drop_it(&self.gate, seat.id);
         }
@@ -271,50 +277,12 @@ impl Driver {
         true
     }
 
-    /// Takes its replies at the start of `input`, from the shared connection; and whether they are
-    /// the first of a turn. A session that is over has no use for them.
-    pub(super) fn take_run(
-        &mut self,
-        gate: &Gate,
-        now: Time,
-        mux: &mut Mux<Seat>,
-        input: &[u8],
-    ) -> (Run, bool) {
-        if self.closed {
-            return (mux.deal_run(input, &mut Nobody), false);
-        }
-        let mut world = gate.world.borrow_mut();
-        let run = mux.deal_run(input, &mut Taking { driver: self, world: &mut world, now });
-        (run, !std::mem::replace(&mut self.touched, true))
-    }
-
     /// Gives the client what it takes at once of `bytes`, before which nothing waits.
     fn offer(&self, bytes: &[u8]) -> usize {
         // Full or gone: the session's own task finds out which.
         let taken = self.client.try_write(bytes).unwrap_or_default();
         self.gate.cells.bytes.add(Direction::ClientOut, taken as u64);
         taken
-    }
-
-    /// After a turn in which the shared connection gave replies: they go to the client at once.
-    pub(super) fn after_replies(&mut self, now: Time) {
-        self.touched = false;
-        self.used = true;
-        let mut world = self.gate.world.borrow_mut();
-        self.machine.on_turn_end(&mut world, now);
-        drop(world);
-        while !self.machine.to_client().is_empty() {
-            let taken = self.offer(self.machine.to_client());
-            if taken == 0 {
-                break;
-            }
-            self.machine.delivered(taken);
-        }
-        let world = self.gate.world.borrow();
-        let must_look = self.paused || self.client_eof || self.gate.is_draining();
-        if must_look || self.machine.needs_shell(&world) {
-            self.wake();
-        }
     }
 
     fn write_node(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
@@ -347,6 +315,9 @@ impl Driver {
         if !self.machine.wants_node(&self.gate.world.borrow()) {
             return false;
         }
+        if self.is_piping() {
+            return self.splice(cx, seat, now);
+        }
         let gate = Rc::clone(&self.gate);
         let mut scratch = gate.scratch.borrow_mut();
         let mut buf = ReadBuf::new(&mut scratch);
@@ -369,17 +340,6 @@ impl Driver {
         }
     }
 
-    /// Passes on the inside of a large reply without a copy; how many bytes that were.
-    fn pass(&mut self, bytes: &[u8]) -> usize {
-        let passes = bytes.get(..self.machine.passes(bytes.len())).unwrap_or_default();
-        if passes.is_empty() {
-            return 0;
-        }
-        let taken = self.offer(passes);
-        self.machine.passed(taken);
-        taken
-    }
-
     fn lose_node(&mut self, seat: &Seat, now: Time) {
         // An idle connection that a node closes (its `timeout`, a `CLIENT KILL`) is no news.
         if self.machine.is_in_flight() && self.machine.is_current(&self.gate.world.borrow()) {
@@ -395,17 +355,23 @@ impl Driver {
     }
 
     fn write_client(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
+        let mut moved = self.pipe.as_ref().is_some_and(|it| it.inside() > 0);
+        if !self.drain_pipe(cx) {
+            return false;
+        }
         while !self.machine.to_client().is_empty() {
             match Pin::new(&mut self.client).poll_write(cx, self.machine.to_client()) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     moved = true;
                     self.gate.cells.bytes.add(Direction::ClientOut, n as u64);
                     self.machine.delivered(n);
+                    if let Upstream::Shared(shared) = &self.upstream {
+                        shared.on_drained();
+                    }
                 }
                 Poll::Pending => break,
                 Poll::Ready(_) => {
-                    self.machine.abandon();
+                    self.lose_client();
                     return true;
                 }
             }
@@ -466,7 +432,10 @@ impl Driver {
             None => return None,
         };
         self.write_client(cx);
-        if self.machine.to_client().is_empty() || closed == Closed::Client && self.client_eof {
+        let is_piped = self.pipe.as_ref().is_none_or(|it| it.inside() == 0);
+        if self.machine.to_client().is_empty() && is_piped
+            || closed == Closed::Client && self.client_eof
+        {
             let shut = ready_shutdown(&mut self.client, cx);
             return Some(shut.map(|()| closed));
         }
@@ -475,48 +444,11 @@ impl Driver {
 
     fn close(&mut self, id: u64) {
         self.closed = true;
+        if let Some(pipe) = self.pipe.take() {
+            self.gate.put_pipe(pipe);
+        }
         self.upstream.drop_it(&self.gate, id);
         self.machine.close(&mut self.gate.world.borrow_mut());
-    }
-}
-
-/// Gives the replies of a shared connection to a session, and large ones to its client at once.
-struct Taking<'a> {
-    driver: &'a mut Driver,
-    world: &'a mut World,
-    now: Time,
-}
-
-impl Taking<'_> {
-    /// What of `bytes`, which are for the client, it did not take at once.
-    fn left<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        if bytes.len() < OFFER_MIN || !self.driver.machine.to_client().is_empty() {
-            return bytes;
-        }
-        bytes.get(self.driver.offer(bytes)..).unwrap_or_default()
-    }
-}
-
-impl Taker for Taking<'_> {
-    fn reply(&mut self, frame: &[u8]) {
-        if frame.len() >= OFFER_MIN && self.driver.machine.forwards(frame) {
-            let left = self.left(frame);
-            self.driver.machine.forward(self.world, left);
-        } else {
-            self.driver.machine.on_shared_reply(self.world, self.now, frame);
-        }
-    }
-
-    fn part(&mut self, start: &[u8], passable: usize, missing: usize) -> bool {
-        if !self.driver.machine.takes_part(self.world, start, missing) {
-            return false;
-        }
-        let part = start.get(..passable).unwrap_or_default();
-        if self.driver.machine.on_shared_part(part) {
-            let left = self.left(part);
-            self.driver.machine.deliver_later(left);
-        }
-        true
     }
 }
 

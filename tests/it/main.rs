@@ -33,6 +33,7 @@ mod operating;
 mod protocol;
 mod selection;
 mod sessions;
+mod shared;
 mod slow;
 mod startup;
 mod switchover;

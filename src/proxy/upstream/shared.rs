@@ -7,20 +7,26 @@
 //! # Invariants
 //!
 //! * Nothing is written while the gate is held, or to the primary of another epoch.
+//! * While the reader of a large reply does not keep up, nothing is read (see `stall`), and sessions
+//!   that have nothing in flight here go elsewhere.
 //! * Before a connection is given up, every session is told which of its bytes were not written.
+
+mod deal;
+mod stall;
 
 use super::Waited;
 use crate::net::{DialError, dial};
 use crate::proxy::gate::Gate;
 use crate::proxy::session::Seat;
 use crate::pure::backlog::Backlog;
-use crate::pure::mux::{Mux, Nobody, Run};
+use crate::pure::mux::Mux;
 use crate::pure::resp::reply::{self, Scan, Scanner};
 use crate::pure::session::Key;
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, SignalKind};
 use crate::telemetry::metrics::Direction;
 use bytes::{Buf, BytesMut};
+use stall::Stall;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,10 +44,6 @@ const OUT_MAX: usize = 256 * 1024;
 
 /// How long a connection that nobody uses is kept.
 const IDLE_MAX: Duration = Duration::from_secs(10);
-
-/// Attempts to complete a reply that came in pieces by reading no further than needed: bulk strings
-/// need one. Others are better collected with all that is there.
-const COMPLETIONS_MAX: usize = 8;
 
 /// Reads of one turn before sessions get theirs.
 const READS_MAX: usize = 4;
@@ -70,6 +72,7 @@ struct Inner {
     /// Empty between turns; it keeps its memory.
     touched: Vec<Seat>,
     seats: BTreeMap<u64, Seat>,
+    stalled: Option<Stall>,
     /// Who waits for the connection, or for room.
     waiting: Vec<Waker>,
     failures: u64,
@@ -104,6 +107,7 @@ impl Shared {
             upbox: Backlog::new(),
             touched: Vec::new(),
             seats: BTreeMap::new(),
+            stalled: None,
             waiting: Vec::new(),
             failures: 0,
             refused: false,
@@ -221,12 +225,15 @@ impl Shared {
             }
         }
         gate.collect();
+        if inner.stalled.is_some() {
+            gate.retire(&self.key, self);
+        }
         if inner.is_over(cx) {
             inner.drop_link(gate);
             inner.over = true;
             inner.wake_waiting();
             drop(inner);
-            gate.shared.borrow_mut().remove(&self.key);
+            gate.remove(&self.key, self);
             return Poll::Ready(());
         }
         Poll::Pending
@@ -367,6 +374,9 @@ impl Inner {
     /// Reads and deals out what the node sent.
     fn read(&mut self, gate: &Gate, cx: &mut Context<'_>, now: Time) -> bool {
         for _ in 0..READS_MAX {
+            if self.is_stalled(gate, now) {
+                return false;
+            }
             let Link::Up(stream) = &mut self.link else { return true };
             let mut scratch = gate.scratch.borrow_mut();
             let mut buf = ReadBuf::new(&mut scratch);
@@ -392,72 +402,6 @@ impl Inner {
         false
     }
 
-    /// Deals out `input`; false if the connection is of no use any more.
-    fn take(&mut self, gate: &Gate, now: Time, mut input: &[u8]) -> bool {
-        let mut touched = std::mem::take(&mut self.touched);
-        let mut is_sound = true;
-        let mut completions = 0;
-        // A reply that has begun is completed first, so that what follows need not be copied.
-        while is_sound && !self.upbox.is_empty() && !input.is_empty() {
-            let missing = self.mux.missing(self.upbox.len()).max(1);
-            completions += 1;
-            let taken = if completions > COMPLETIONS_MAX { usize::MAX } else { missing };
-            let (more, rest) = input.split_at(taken.min(input.len()));
-            input = rest;
-            let mut upbox = std::mem::take(&mut self.upbox);
-            upbox.extend_from_slice(more);
-            match self.deal(gate, now, &upbox, &mut touched) {
-                Some(done) => upbox.advance(done),
-                None => is_sound = false,
-            }
-            self.upbox = upbox;
-        }
-        if is_sound && !input.is_empty() {
-            match self.deal(gate, now, input, &mut touched) {
-                Some(done) => {
-                    self.upbox.extend_from_slice(input.get(done..).unwrap_or_default());
-                }
-                None => is_sound = false,
-            }
-        }
-        for seat in touched.drain(..) {
-            seat.with(|it| it.after_replies(now));
-        }
-        self.touched = touched;
-        is_sound
-    }
-
-    /// Gives each reply in `input` to its session; how many bytes are done with, or nothing if
-    /// they make no sense.
-    fn deal(
-        &mut self,
-        gate: &Gate,
-        now: Time,
-        input: &[u8],
-        touched: &mut Vec<Seat>,
-    ) -> Option<usize> {
-        let mut done = 0;
-        while let Some(rest) = input.get(done..).filter(|it| !it.is_empty()) {
-            let run = match self.mux.first().cloned() {
-                None => self.mux.deal_run(rest, &mut Nobody),
-                Some(seat) => {
-                    let (run, is_first) =
-                        seat.with(|it| it.take_run(gate, now, &mut self.mux, rest));
-                    if is_first {
-                        touched.push(seat);
-                    }
-                    run
-                }
-            };
-            match run {
-                Run::Over(used) => done += used,
-                Run::Hungry(used) => return Some(done + used),
-                Run::Nonsense => return None,
-            }
-        }
-        Some(done)
-    }
-
     /// The connection is gone: its sessions decide what becomes of their requests.
     fn lose(&mut self, gate: &Gate, now: Time) {
         if !self.mux.is_idle() {
@@ -480,6 +424,7 @@ impl Inner {
             gate.cells.upstream_lost.inc();
         }
         self.link = Link::Down;
+        self.stalled = None;
         self.upbox.clear();
         for (seat, unwritten) in self.mux.lose() {
             seat.with(|it| it.machine.unsend(unwritten));

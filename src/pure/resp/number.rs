@@ -71,13 +71,8 @@ impl Number {
 /// no sign, no leading zero. The number and what follows its line end; nothing for any other line,
 /// right or wrong, which is for [`Number`] to judge.
 pub(super) fn short(input: &[u8]) -> Option<(usize, &[u8])> {
-    const fn join<const N: usize>(digits: [&u8; N]) -> usize {
-        let (mut value, mut at) = (0, 0);
-        while at < N {
-            value = value * 10 + (*digits[at] - b'0') as usize;
-            at += 1;
-        }
-        value
+    fn join<const N: usize>(digits: [&u8; N]) -> usize {
+        digits.iter().fold(0, |value, digit| value * 10 + usize::from(*digit - b'0'))
     }
     match input {
         [a @ b'0'..=b'9', b'\r', b'\n', rest @ ..] => Some((join([a]), rest)),

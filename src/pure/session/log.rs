@@ -17,6 +17,7 @@
 
 use super::Expect;
 use super::state::Change;
+use super::timing::Sent;
 use crate::pure::backlog::Backlog;
 use crate::pure::command::Effect;
 use crate::pure::time::Time;
@@ -84,6 +85,7 @@ pub(super) struct Log {
     bytes: Backlog,
     entries: VecDeque<Entry>,
     sent: usize,
+    sent_at: Sent,
 }
 
 impl Log {
@@ -135,8 +137,10 @@ impl Log {
     }
 
     /// Takes note that `n` bytes of [`unsent`](Self::unsent) were given to the socket.
-    pub(super) fn mark_sent(&mut self, n: usize) {
-        self.sent = self.bytes.len().min(self.sent + n);
+    pub(super) fn mark_sent(&mut self, n: usize, now: Time) {
+        let sent = n.min(self.bytes.len() - self.sent);
+        self.sent += sent;
+        self.sent_at.add(sent, now);
     }
 
     /// Drops what was sent of a streamed request, if that is the first. Returns how much.
@@ -147,6 +151,7 @@ impl Log {
         streamed.gone |= dropped > 0;
         first.len -= dropped;
         self.sent -= dropped;
+        self.sent_at.take(dropped);
         self.bytes.advance(dropped);
         dropped
     }
@@ -159,6 +164,7 @@ impl Log {
     /// The last `n` bytes that were marked as sent were not.
     pub(super) fn unmark_sent(&mut self, n: usize) {
         self.sent = self.sent.saturating_sub(n);
+        self.sent_at.take_back(n);
     }
 
     /// Whether a transaction is open behind the last entry, if one is open (`in_multi`) or not
@@ -212,10 +218,17 @@ impl Log {
 
     /// Removes the first entry.
     pub(super) fn pop(&mut self) -> Option<Entry> {
+        self.pop_answered().map(|it| it.0)
+    }
+
+    /// Removes the first entry, and says when the last of it was sent that is still here.
+    pub(super) fn pop_answered(&mut self) -> Option<(Entry, Option<Time>)> {
         let entry = self.entries.pop_front()?;
         self.bytes.advance(entry.len);
-        self.sent = self.sent.saturating_sub(entry.len);
-        Some(entry)
+        let sent = entry.len.min(self.sent);
+        self.sent -= sent;
+        let sent_at = self.sent_at.take(sent);
+        Some((entry, sent_at))
     }
 
     /// Removes the first entry and says how far it got.
@@ -223,7 +236,9 @@ impl Log {
         let entry = self.entries.pop_front()?;
         let whole = entry.len <= self.sent && entry.streamed.is_none_or(|it| it.complete);
         let bytes = self.bytes.take_front(entry.len);
-        self.sent = self.sent.saturating_sub(entry.len);
+        let sent = entry.len.min(self.sent);
+        self.sent -= sent;
+        self.sent_at.take(sent);
         Some(Taken { entry, bytes, whole })
     }
 
@@ -240,6 +255,7 @@ impl Log {
     /// The connection is gone: nothing counts as sent any more.
     pub(super) fn unsend(&mut self) {
         self.sent = 0;
+        self.sent_at.clear();
     }
 
     /// Whether anything was sent and is unanswered.

@@ -317,7 +317,7 @@ impl Session {
             doubt.sent(n);
             return;
         }
-        self.log.mark_sent(n);
+        self.log.mark_sent(n, now);
         if self.stream_forgets() {
             self.pump(world, now);
             self.settle(world, now);

@@ -49,6 +49,7 @@ mod state;
 mod subscription;
 mod tally;
 mod texts;
+mod timing;
 mod tracking;
 mod transaction;
 mod world;
@@ -58,6 +59,7 @@ pub use machine::{End, Session};
 pub use proof::Proof;
 pub use share::{Key, Wish};
 pub use tally::Tally;
+pub use timing::{Family, Timing};
 pub use world::{Budget, Drain, Held, Limits, NoReplicas, Policy, UncertainWrites, World};
 
 use blocking::Blocking;

@@ -5,7 +5,7 @@ use super::log::Entry;
 use super::machine::{End, Link, Passing, Session};
 use super::state::{Change, ReplyMode};
 use super::subscription::Kind;
-use super::{Expect, NoReplicas, Proof, World, identity, scan};
+use super::{Expect, NoReplicas, Proof, World, identity, scan, timing};
 use crate::pure::resp::reply::{self, Scan};
 use crate::pure::resp::write::Proto;
 use crate::pure::time::Time;
@@ -55,7 +55,7 @@ impl Session {
                 Scan::Frame { len } => {
                     let frame = rest.get(..len).unwrap_or_default();
                     match self.passing.take() {
-                        Some(passing) => self.pass_end(world, passing, frame),
+                        Some(passing) => self.pass_end(world, now, passing, frame),
                         None => self.on_frame(world, now, frame),
                     }
                     done += len;
@@ -131,7 +131,13 @@ impl Session {
             .then_some(Passing { hidden: self.state.reply != ReplyMode::On, unasked: false })
     }
 
-    pub(super) fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
+    pub(super) fn pass_end(
+        &mut self,
+        world: &mut World,
+        now: Time,
+        passing: Passing,
+        frame: &[u8],
+    ) {
         if !passing.hidden {
             self.out.extend_from_slice(frame);
         }
@@ -140,7 +146,7 @@ impl Session {
         }
         self.spend();
         self.suspect = false;
-        if let Some(Entry { expect: Expect::Script(body), .. }) = self.log.pop() {
+        if let Some(Entry { expect: Expect::Script(body), .. }) = self.pop_answered(world, now) {
             self.note_script(world, &body);
         }
     }
@@ -148,7 +154,7 @@ impl Session {
     /// One whole frame.
     pub(super) fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
         if self.forwards(frame) {
-            return self.forward(world, frame);
+            return self.forward(world, now, frame);
         }
         if matches!(self.link, Link::Doubting(_)) {
             return self.on_doubt_frame(world, now, frame);
@@ -179,8 +185,17 @@ impl Session {
             return self.begin_doubt(frame);
         }
         self.suspect = false;
-        self.answer(world, frame);
+        self.answer(world, now, frame);
         self.answer_front();
+    }
+
+    /// Takes the first request, which the node has answered, off the log.
+    fn pop_answered(&mut self, world: &mut World, now: Time) -> Option<Entry> {
+        let (entry, sent_at) = self.log.pop_answered()?;
+        if let Some(sent_at) = sent_at {
+            timing::note(&mut world.timings, &entry, sent_at, now);
+        }
+        Some(entry)
     }
 
     /// Whether the reply `frame` goes to the client as it is and says nothing else.
@@ -194,9 +209,9 @@ impl Session {
 
     /// Takes a reply for which [`forwards`](Self::forwards) is true; `rest` is what the caller has
     /// not given to the client itself.
-    pub fn forward(&mut self, world: &World, rest: &[u8]) {
+    pub fn forward(&mut self, world: &mut World, now: Time, rest: &[u8]) {
         self.out.extend_from_slice(rest);
-        self.log.pop();
+        self.pop_answered(world, now);
         self.suspect = false;
         if !self.is_proven {
             self.is_known_now(world);
@@ -281,7 +296,7 @@ impl Session {
     }
 
     /// The reply to the first request.
-    fn answer(&mut self, world: &mut World, frame: &[u8]) {
+    fn answer(&mut self, world: &mut World, now: Time, frame: &[u8]) {
         if self.state.is_in_transaction() && self.answer_queued(frame) {
             return;
         }
@@ -296,7 +311,7 @@ impl Session {
             return self.confirm(kind, left, frame);
         }
         self.note_acquaintance(world, frame, is_error);
-        let Some(entry) = self.log.pop() else { return };
+        let Some(entry) = self.pop_answered(world, now) else { return };
         match entry.expect {
             Expect::Acquaintance => {}
             Expect::Change(change) => self.answer_change(*change, frame, is_error),

@@ -1,8 +1,8 @@
 //! What the sessions of one worker share: route, command table, policy, limits, scripts, counts.
 
-use super::Tally;
 use super::identity::Directory;
 use super::script::Scripts;
+use super::{Tally, Timing};
 use crate::pure::command::{Allow, Recent, Table};
 use crate::pure::resp::request;
 use crate::pure::topology::{Epoch, Gate, Route};
@@ -112,6 +112,8 @@ pub struct World {
     pub drain: Drain,
     /// How long those waited that went on or were answered since this was last taken.
     pub hold_ended: Vec<Duration>,
+    /// How long requests took that were answered since this was last taken.
+    pub timings: Vec<Timing>,
     pub(super) scripts: Scripts,
     pub(super) directory: Directory,
     /// The first epoch that was ever open: cursors given out in it carry no tag.
@@ -133,6 +135,7 @@ impl World {
             held: Held::default(),
             drain: Drain::default(),
             hold_ended: Vec::new(),
+            timings: Vec::new(),
             scripts: Scripts::default(),
             directory: Directory::default(),
             first_epoch: None,
