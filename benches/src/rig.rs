@@ -86,6 +86,15 @@ impl Rig {
         delivered
     }
 
+    /// The session has been idle for a while.
+    pub fn rest(&mut self) {
+        self.session.give_back();
+        if self.mux.is_some() {
+            // It belongs to all sessions of the connection.
+            self.mux = Some(Mux::default());
+        }
+    }
+
     fn send(&mut self, now: Time) {
         loop {
             let bytes = self.session.to_node(&self.world);
