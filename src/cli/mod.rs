@@ -5,6 +5,9 @@
 
 mod check;
 mod config;
+mod confirm;
+mod drill;
+mod failover;
 mod run;
 mod status;
 mod switchover;
@@ -41,6 +44,8 @@ enum Command {
     Config(config::Effective),
     Status(status::Status),
     Switchover(switchover::Switchover),
+    Failover(failover::Failover),
+    Drill(Box<drill::Drill>),
 }
 
 /// The flag that all commands share.
@@ -79,6 +84,8 @@ pub fn main() -> ExitCode {
         Command::Config(it) => it.run(),
         Command::Status(it) => it.run(),
         Command::Switchover(it) => it.run(),
+        Command::Failover(it) => it.run(),
+        Command::Drill(it) => it.run(),
     };
     match outcome {
         Ok(text) => say(&mut io::stdout(), &text, ExitCode::SUCCESS),

@@ -3,7 +3,8 @@
 use super::status::Status;
 use super::switchover;
 use crate::config::ControlAddress;
-use crate::pure::failover::{Account, Progress};
+use crate::control::Kind;
+use crate::pure::failover::{Account, Ask, Progress};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -25,9 +26,9 @@ use tokio::time::timeout;
 /// From the first step to the last byte. Segue answers from memory: a second is an age.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// What a switchover may take beyond its own time-out: the nodes are asked first, and a promotion
-/// that was ordered last is waited for.
-const SWITCHOVER_SLACK: Duration = Duration::from_secs(8);
+/// What a change of primary may take beyond its own time-out: the nodes are asked first, and a
+/// promotion that was ordered last is waited for.
+const CHANGE_SLACK: Duration = Duration::from_secs(8);
 
 /// Far above any status; what is larger does not come from Segue.
 const ANSWER_MAX_BYTES: usize = 4 << 20;
@@ -160,19 +161,20 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| self.nonsense(error))
     }
 
-    /// Asks for a switchover and tells each line of its account. `within` is how long it may
-    /// take; the answer may take a little longer.
+    /// Asks for a switchover, or orders a failover, and tells each line of its account.
+    /// `ask.timeout` is how long it may take; the answer may take a little longer.
     ///
     /// # Errors
     ///
-    /// See [`ClientError`]. What became of the switchover is then unknown; the status tells.
-    pub async fn switchover(
+    /// See [`ClientError`]. What became of it is then unknown; the status tells.
+    pub async fn change(
         &self,
-        query: &str,
-        within: Duration,
+        kind: Kind,
+        ask: &Ask,
         mut tell: impl FnMut(&Progress),
     ) -> Result<Account, ClientError> {
-        let path = format!("{}?{query}", switchover::PATH);
+        let (path, query) = (switchover::path(kind), switchover::query(ask));
+        let (path, within) = (format!("{path}?{query}"), ask.timeout);
         let told = async {
             let answer = self.send(Method::POST, &path).await?;
             if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -205,7 +207,7 @@ impl Client {
             Err(self.nonsense("the account breaks off"))
         };
         let late = || ClientError::Timeout { address: self.address.clone() };
-        timeout(within + SWITCHOVER_SLACK, told).await.map_err(|_elapsed| late())?
+        timeout(within + CHANGE_SLACK, told).await.map_err(|_elapsed| late())?
     }
 
     async fn get(&self, path: &str) -> Result<Bytes, ClientError> {

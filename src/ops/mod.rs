@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`http`] | `/metrics`, `/livez`, `/readyz`, `/api/v1/status` and a page, read-only |
 //! | [`control`] | the same over a Unix socket or with a token, and what changes state |
-//! | [`switchover`] | `POST /api/v1/switchover`, answered line by line while it goes on |
+//! | [`switchover`] | `POST /api/v1/switchover` and `failover`, answered line by line while it goes on |
 //! | [`client`] | how the `segue` commands talk to either |
 //! | [`status`] | the one JSON shape of the status, for the API, the page and the CLI |
 //! | [`signals`], [`drain`] | how the process is asked to end, and how it does |

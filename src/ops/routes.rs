@@ -33,7 +33,7 @@ pub(super) fn answer(state: &State, method: &Method, path: &str) -> Answer {
         "/readyz" => readyz,
         "/api/v1/status" => status,
         // The control socket has answered this already.
-        switchover::PATH => {
+        switchover::PATH | switchover::FAILOVER_PATH => {
             return plain(StatusCode::FORBIDDEN, "this changes state: ask on control.address\n");
         }
         _ => return plain(StatusCode::NOT_FOUND, "no such page\n"),

@@ -3,6 +3,7 @@
 //! and suspecting), `lost` (commit and promotion), `rejoin`.
 
 use super::event::{Action, Event, NodeSpec, Note, Order, Outcome, Probed};
+use super::forced::Forced;
 use super::member::Member;
 use super::switchover::{Step, Switch};
 use crate::pure::detect;
@@ -84,6 +85,8 @@ pub(super) enum Loss {
     Amnesia,
     /// It came back as a replica of a node that is none.
     Deposed,
+    /// An operator says so.
+    Forced,
 }
 
 /// A promotion that has been ordered.
@@ -130,6 +133,7 @@ pub struct Brain {
     /// The version for which no worker has anything in flight.
     pub(super) drained: u64,
     pub(super) switch: Option<Box<Switch>>,
+    pub(super) forced: Option<Box<Forced>>,
     /// The epoch in force began with a switchover that went well so far.
     pub(super) handed_over: bool,
     /// How long commands were held for the switchover that just opened the gate.
@@ -179,6 +183,7 @@ impl Brain {
             confirmed: 0,
             drained: 0,
             switch: None,
+            forced: None,
             handed_over: false,
             switched_held: None,
             paused: None,
@@ -233,12 +238,14 @@ impl Brain {
             Event::Confirmed { version } => self.confirmed = self.confirmed.max(version),
             Event::Drained { version } => self.drained = self.drained.max(version),
             Event::Asked(ask) => self.asked(now, &ask),
+            Event::Forced(ask) => self.forced(now, &ask),
             Event::Ordered { order, outcome } => self.ordered(now, &order, outcome),
             Event::Tick => {}
         }
         self.tick(now);
         self.decide(now);
         self.conclude(now);
+        self.conclude_forced(now);
         assert!(self.route.epoch >= before.epoch, "the epoch went back");
         self.stepped_at = now;
         self.beat_at = now + self.params.detect.interval;

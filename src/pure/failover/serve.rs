@@ -157,6 +157,9 @@ impl Brain {
             return self.follow(now, heir);
         }
         self.recollect(now);
+        if self.is_forcing() {
+            return self.force(now);
+        }
         if self.is_well() {
             return self.release(now);
         }

@@ -29,6 +29,7 @@ impl Brain {
         match &self.phase {
             Phase::Discovering => "discovering",
             Phase::Steady => "steady",
+            Phase::Suspecting if self.forced.is_some() => "failing-over",
             Phase::Suspecting if self.lost_from.is_some() => "halted",
             Phase::Suspecting => "suspecting",
             Phase::Switching(_) => "switching-over",
