@@ -16,7 +16,7 @@ pub(super) fn expect_somebody(is_yes: bool) -> Result<(), Failure> {
     if is_yes || io::stdin().is_terminal() {
         return Ok(());
     }
-    let text = "this changes who is primary, and there is no terminal to ask on; nothing was \
+    let text = "this touches every client, and there is no terminal to ask on; nothing was \
                 touched\nGive --yes if it shall be done.";
     Err(Failure { code: USAGE, text: text.to_owned() })
 }

@@ -174,8 +174,11 @@ impl Driver {
         for nudge in self.nudges.values() {
             nudge.notify_one();
         }
-        if kind == Kind::Failover {
-            return self.take(Event::Forced(ask));
+        match kind {
+            Kind::Switchover => {}
+            Kind::Failover => return self.take(Event::Forced(ask)),
+            Kind::Hold => return self.take(Event::Hold(ask.timeout)),
+            Kind::Release => return self.take(Event::Release),
         }
         let ids = (0..=u16::MAX).map(NodeId);
         let nodes = ids.map_while(|it| Some((it, self.brain.spec(it)?.clone()))).collect();

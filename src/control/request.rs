@@ -3,16 +3,20 @@
 use crate::pure::failover::{Account, Ask, Millis, Progress, Verdict};
 use tokio::sync::mpsc;
 
-/// What kind of change of primary.
+/// What is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// Planned: without an error and without a loss, or not at all.
     Switchover,
     /// Forced: the primary is taken for lost, whatever it answers.
     Failover,
+    /// Commands are held, for as long as the ask's time-out.
+    Hold,
+    /// They are let go.
+    Release,
 }
 
-/// A change of primary that is asked for, and who hears how it goes.
+/// Something that an operator asks for, and who hears how it goes.
 #[derive(Debug)]
 pub struct Request {
     /// Which.

@@ -1,10 +1,11 @@
 //! How the `segue` commands ask a running Segue: one request, one answer, one deadline.
 
 use super::status::Status;
-use super::switchover;
+use super::{routes, switchover};
 use crate::config::ControlAddress;
 use crate::control::Kind;
 use crate::pure::failover::{Account, Ask, Progress};
+use crate::telemetry::recent::Happening;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -12,6 +13,7 @@ use hyper::header::{self, HeaderValue, InvalidHeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -154,7 +156,20 @@ impl Client {
     ///
     /// See [`ClientError`].
     pub async fn status(&self) -> Result<Status, ClientError> {
-        let body = match timeout(ANSWER_WITHIN, self.get("/api/v1/status")).await {
+        self.read("/api/v1/status").await
+    }
+
+    /// The last transitions of its group, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn events(&self) -> Result<Vec<Happening>, ClientError> {
+        self.read(routes::EVENTS_PATH).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let body = match timeout(ANSWER_WITHIN, self.get(path)).await {
             Ok(answer) => answer?,
             Err(_elapsed) => return Err(ClientError::Timeout { address: self.address.clone() }),
         };

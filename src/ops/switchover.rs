@@ -1,5 +1,6 @@
 //! `POST /api/v1/switchover?to=NODE&timeout=5s&dry_run=true`, on the control socket only; and
 //! `/api/v1/failover`, which is asked and answered the same way and takes the primary for lost.
+//! `POST /api/v1/hold?timeout=5s` and `/api/v1/release` are answered with one line.
 //!
 //! | status | then |
 //! |---|---|
@@ -27,11 +28,18 @@ pub const PATH: &str = "/api/v1/switchover";
 /// Where a failover is ordered.
 pub const FAILOVER_PATH: &str = "/api/v1/failover";
 
+/// Where commands are held and let go.
+pub const HOLD_PATH: &str = "/api/v1/hold";
+/// See [`HOLD_PATH`].
+pub const RELEASE_PATH: &str = "/api/v1/release";
+
 /// Where `kind` is asked for.
 pub(super) const fn path(kind: Kind) -> &'static str {
     match kind {
         Kind::Switchover => PATH,
         Kind::Failover => FAILOVER_PATH,
+        Kind::Hold => HOLD_PATH,
+        Kind::Release => RELEASE_PATH,
     }
 }
 
@@ -40,6 +48,8 @@ pub(super) fn kind(path: &str) -> Option<Kind> {
     match path {
         PATH => Some(Kind::Switchover),
         FAILOVER_PATH => Some(Kind::Failover),
+        HOLD_PATH => Some(Kind::Hold),
+        RELEASE_PATH => Some(Kind::Release),
         _ => None,
     }
 }
@@ -69,7 +79,7 @@ pub(super) async fn answer(
     query: &str,
 ) -> Answer {
     if method != Method::POST {
-        return routes::not_allowed("POST", "a change of primary is asked for with POST\n");
+        return routes::not_allowed("POST", "what changes something is asked for with POST\n");
     }
     let Some(ask) = parse(query) else {
         let text = "wants to=NODE, timeout=100ms..60s, dry_run=true or false\n";

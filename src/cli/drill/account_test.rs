@@ -119,7 +119,7 @@ fn what_is_given_is_taken_once() {
     assert_eq!((account.queue_lost, account.queue_repeated, account.messages_missed), (1, 1, 1));
     assert_eq!(account.broken.len(), 3);
     assert!(of(Mode::Failover).is_kept());
-    assert_eq!(account.clients, 4);
+    assert_eq!(account.clients, 3);
 }
 
 #[test]

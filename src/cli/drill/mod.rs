@@ -38,13 +38,15 @@ use crate::ops::status::Status;
 use crate::pure::failover::{Account as Change, Verdict};
 use account::{Account, Facts, Mode};
 use act::{Act, Acted};
+use aftermath::Findings;
 use group::Resyncs;
+use history::Seen;
 use load::Load;
 use site::{Site, Unfit};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(super) use flags::Drill;
 
@@ -60,6 +62,15 @@ struct Stage {
     site: Arc<Site>,
     credentials: Option<crate::config::Credentials>,
     mode: Mode,
+}
+
+/// A drill whose clients have ended and whose keys are gone.
+struct Ended {
+    started: Instant,
+    acted: Acted,
+    seen: Vec<Seen>,
+    found: Result<Findings, String>,
+    cleaned: Result<(), String>,
 }
 
 impl Drill {
@@ -128,39 +139,57 @@ impl Drill {
         let started = Instant::now();
         let load = Load::start(&stage.site, self.clients, self.rate).await;
         let mut load = load.map_err(|error| unfit(&stage.site, "the log-in", &error))?;
+        let mut interrupt = Interrupt::watch();
         let act = Act { drill: self, stage, load: &load, before: &before };
         let acted = tokio::select! {
             // Nobody wants to wait for more of it.
             biased;
-            () = interrupted() => Err(Failure { code: TEMPORARY, text: "interrupted".to_owned() }),
+            () = interrupt.received() => Err(interrupted()),
             acted = act.perform() => acted,
         };
-        let limit = if acted.is_ok() { stage.site.patience } else { BREAK_OFF };
-        let seen = load.stop(limit).await;
-        let begun = load.begun();
         let acted = match acted {
             Ok(acted) => acted,
-            Err(failure) => return Err(clean_up(stage, &begun, failure).await),
+            Err(failure) => return Err(break_off(stage, load, &mut interrupt, failure).await),
         };
-        self.say("every client has ended; looking for what was acknowledged");
-        let (found, cleaned) = tokio::select! {
+        self.say("looking for what was acknowledged");
+        let stopped = tokio::select! {
             biased;
-            () = interrupted() => {
-                let failure = Failure { code: TEMPORARY, text: "interrupted".to_owned() };
-                return Err(clean_up(stage, &begun, failure).await);
-            }
-            both = async {
-                let found = aftermath::look(&stage.site, &seen).await;
-                (found, aftermath::clean(&stage.site, &begun).await)
-            } => both,
+            () = interrupt.received() => None,
+            seen = load.stop(stage.site.patience) => Some(seen),
         };
-        let after = stage.client.status().await.map_err(|error| status::failure(&error))?;
-        let nodes = nodes(
-            &before,
-            &after,
-            &resyncs,
-            &group::resyncs(&after, stage.credentials.as_ref()).await,
-        );
+        let Some(seen) = stopped else {
+            return Err(break_off(stage, load, &mut interrupt, interrupted()).await);
+        };
+        let begun = load.begun();
+        let looked = tokio::select! {
+            biased;
+            () = interrupt.received() => None,
+            both = look_and_clean(stage, &seen, &begun) => Some(both),
+        };
+        let Some((found, cleaned)) = looked else {
+            return Err(break_off(stage, load, &mut interrupt, interrupted()).await);
+        };
+        let ended = Ended { started, acted, seen, found, cleaned };
+        self.tell(stage, before, &resyncs, ended).await
+    }
+
+    /// Who serves in the end, and the account.
+    async fn tell(
+        &self,
+        stage: &Stage,
+        before: Status,
+        resyncs: &Resyncs,
+        ended: Ended,
+    ) -> Outcome {
+        let after = stage.client.status().await;
+        let nodes = match &after {
+            Ok(after) => {
+                let last = group::resyncs(after, stage.credentials.as_ref()).await;
+                nodes(&before, after, resyncs, &last)
+            }
+            Err(_gone) => Vec::new(),
+        };
+        let Ended { started, acted, seen, found, cleaned } = ended;
         let Acted { changed, changes, failed } = acted;
         let facts = Facts {
             mode: stage.mode,
@@ -170,12 +199,15 @@ impl Drill {
             changed,
             changes,
             primary_before: before.snapshot.primary,
-            primary_after: after.snapshot.primary,
+            primary_after: after.as_ref().ok().and_then(|it| it.snapshot.primary.clone()),
             nodes,
             found,
             cleaned,
         };
         let mut account = Account::of(&seen, facts);
+        if let Err(error) = after {
+            account.broken.push(format!("Segue does not tell who serves: {error}"));
+        }
         // Each client, and the two who wait for another.
         let missing = (usize::from(self.clients) + 2).saturating_sub(seen.len());
         if missing > 0 {
@@ -230,14 +262,31 @@ const fn kind(mode: Mode) -> Option<Kind> {
     }
 }
 
-/// Removes the keys of a drill that was broken off.
-async fn clean_up(stage: &Stage, begun: &[u32], failure: Failure) -> Failure {
-    let Failure { code, text } = failure;
+/// What is there, and whether every key could be removed.
+async fn look_and_clean(
+    stage: &Stage,
+    seen: &[Seen],
+    begun: &[u32],
+) -> (Result<Findings, String>, Result<(), String>) {
+    let found = aftermath::look(&stage.site, seen).await;
+    (found, aftermath::clean(&stage.site, begun).await)
+}
+
+/// Ends the clients and removes the keys of a drill that goes no further.
+async fn break_off(
+    stage: &Stage,
+    mut load: Load,
+    interrupt: &mut Interrupt,
+    failure: Failure,
+) -> Failure {
+    let _unfinished = load.stop(BREAK_OFF).await;
+    let begun = load.begun();
     let cleaned = tokio::select! {
         biased;
-        () = interrupted() => Err("interrupted again".to_owned()),
-        cleaned = aftermath::clean(&stage.site, begun) => cleaned,
+        () = interrupt.received() => Err("interrupted again".to_owned()),
+        cleaned = aftermath::clean(&stage.site, &begun) => cleaned,
     };
+    let Failure { code, text } = failure;
     let (prefix, ttl) = (&stage.site.prefix, stage.site.ttl_secs);
     let text = match cleaned {
         Ok(()) => format!("{text}; every key of the drill was removed"),
@@ -249,17 +298,34 @@ async fn clean_up(stage: &Stage, begun: &[u32], failure: Failure) -> Failure {
     Failure { code, text }
 }
 
-/// Ends when the process is told to.
-async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Then a signal ends the process at once, and the keys by their time to live.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+fn interrupted() -> Failure {
+    Failure { code: TEMPORARY, text: "interrupted".to_owned() }
+}
+
+/// Ctrl-C, or a request to end. From the moment that it is watched for, the process ends by itself.
+struct Interrupt(Option<(Signal, Signal)>);
+
+impl Interrupt {
+    fn watch() -> Self {
+        // Where it cannot be watched for, a signal ends the process at once, and the keys end by
+        // their time to live.
+        let both = signal(SignalKind::interrupt()).and_then(|interrupt| {
+            signal(SignalKind::terminate()).map(|terminate| (interrupt, terminate))
+        });
+        Self(both.ok())
+    }
+
+    /// # Cancel safety
+    ///
+    /// A signal that arrives meanwhile is received next time.
+    async fn received(&mut self) {
+        let Some((interrupt, terminate)) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 

@@ -65,6 +65,10 @@ pub enum Event {
     Asked(Ask),
     /// An operator says that the primary is lost, whatever it answers. Its account is told as well.
     Forced(Ask),
+    /// An operator wants commands held, for so long at most.
+    Hold(Duration),
+    /// An operator lets go of them.
+    Release,
     /// An order ended.
     Ordered {
         /// Which.

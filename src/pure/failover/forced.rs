@@ -82,7 +82,7 @@ impl Brain {
             stage: Stage::Sever,
             stage_from: now,
             phases: Vec::new(),
-            warnings: self.warnings(from, best, &ranking),
+            warnings: self.warnings(from, best, &ranking, ask.dry_run),
             is_told: false,
         };
         if ask.dry_run {
@@ -154,10 +154,17 @@ impl Brain {
     }
 
     /// What an operator must know before, and is told again afterwards.
-    fn warnings(&self, from: NodeId, best: Ranked, ranking: &Ranking) -> Vec<String> {
+    fn warnings(
+        &self,
+        from: NodeId,
+        best: Ranked,
+        ranking: &Ranking,
+        is_look: bool,
+    ) -> Vec<String> {
         let (old, new) = (self.name(from), self.name(best.node));
         let mut warnings = Vec::new();
-        if self.is_well() {
+        // Afterwards it is no news.
+        if is_look && self.is_well() {
             warnings.push(format!(
                 "{old} answers and serves: `segue switchover` would make {new} the primary without \
                  a loss"

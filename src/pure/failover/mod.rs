@@ -44,6 +44,7 @@ mod preflight;
 mod rejoin;
 mod select;
 mod serve;
+mod standstill;
 mod switchover;
 mod view;
 

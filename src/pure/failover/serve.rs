@@ -65,7 +65,7 @@ impl Brain {
         if report.loading {
             return Some(format!("{name} has not said what it has loaded"));
         }
-        let link = report.link()?;
+        let Some(link) = report.link() else { return self.standstill_reason() };
         Some(format!("{name} says that it is a replica of {}:{}", link.host, link.port))
     }
 
