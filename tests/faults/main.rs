@@ -154,7 +154,9 @@ fn play(row: Row, run: Run, net: &mut Net) -> Result {
     if row.needs_namespaces && net.is_loopback() {
         return Result::NotRun("needs network namespaces".to_owned());
     }
-    println!("{} {} seed {} on {:?}: {}", row.id, run.mode.label(), run.seed, run.kind(), row.what);
+    let (mode, seed) = (run.mode.label(), run.seed);
+    let (kind, upstream) = (run.kind(), run.upstream());
+    println!("{} {mode} seed {seed} on {kind:?}, {upstream}: {}", row.id, row.what);
     let played = catch_unwind(AssertUnwindSafe(|| {
         let mut stage = Stage::start(run, net, &(row.setup)());
         (row.play)(&mut stage);

@@ -92,8 +92,8 @@ pub(crate) struct Net {
     lines: Vec<Lines>,
     /// Who does not hear whom: (from, to).
     cuts: BTreeSet<(Host, Host)>,
-    /// Percent of packets that a host loses on their way in.
-    loss: Vec<(Host, u32)>,
+    /// Who loses packets on their way in, from where, and how many percent.
+    loss: Vec<(Host, &'static str, u32)>,
 }
 
 impl Net {
@@ -203,8 +203,17 @@ impl Net {
 
     /// `host` loses so many percent of the packets that come in, whoever sent them.
     pub(crate) fn lose(&mut self, host: Host, percent: u32) {
-        self.loss.push((host, percent));
+        // The hub watches and is not part of what is tested.
+        self.loss.push((host, "10.77.0.2-10.77.0.254", percent));
         self.apply(host).expect("nft worked before");
+    }
+
+    /// So many percent of the packets between nodes are lost: replication lags.
+    pub(crate) fn lose_between_nodes(&mut self, percent: u32) {
+        for node in [Host::Node(0), Host::Node(1), Host::Node(2)] {
+            self.loss.push((node, "10.77.0.11-10.77.0.13", percent));
+            self.apply(node).expect("nft worked before");
+        }
     }
 
     /// Everybody hears everybody.
@@ -250,11 +259,9 @@ impl Net {
         for (from, _) in self.cuts.iter().filter(|(_, it)| *it == to) {
             rules.push_str(&format!("add rule ip cut in ip saddr {} drop\n", from.ip()));
         }
-        for (_, percent) in self.loss.iter().filter(|(it, _)| *it == to) {
-            // The hub watches and is not part of what is tested.
+        for (_, from, percent) in self.loss.iter().filter(|(it, ..)| *it == to) {
             rules.push_str(&format!(
-                "add rule ip cut in ip saddr != {} numgen random mod 100 < {percent} drop\n",
-                self.hub.ip()
+                "add rule ip cut in ip saddr {from} numgen random mod 100 < {percent} drop\n"
             ));
         }
         self.place(to).inside(|| run("nft", &["-f", "-"], &rules))

@@ -103,6 +103,11 @@ impl Run {
     pub(crate) const fn kind(self) -> Kind {
         if self.seed.is_multiple_of(2) { Kind::Redis } else { Kind::Valkey }
     }
+
+    /// And so do pairs of them between the kinds of upstream connections.
+    pub(crate) const fn upstream(self) -> &'static str {
+        if (self.seed / 2).is_multiple_of(2) { "shared" } else { "dedicated" }
+    }
 }
 
 /// A run while it lasts.
@@ -423,6 +428,7 @@ fn start_proxy(run: Run, at: &Place, group: &Group, setup: &Setup, ways: &Ways<'
             it["health"] = shipped["health"].clone();
             it["failover"] = shipped["failover"].clone();
             it["hold"] = shipped["hold"].clone();
+            it["sessions"]["upstream"] = json!(run.upstream());
         })
         .with(setup.config);
     if run.mode == Mode::Guarded {

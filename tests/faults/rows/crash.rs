@@ -106,7 +106,7 @@ fn two_killed(stage: &mut Stage<'_>) {
 }
 
 /// Every acknowledged write is on the disk of the primary.
-fn on_disk() -> Setup {
+pub(super) fn on_disk() -> Setup {
     let server = ["--appendonly", "yes", "--appendfsync", "always"].map(str::to_owned).to_vec();
     Setup { server, ..Setup::default() }
 }

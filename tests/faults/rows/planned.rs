@@ -10,6 +10,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("F24a", "segue switchover, back and forth", switchovers)
         .promise(Promise::Nothing)
         .bounded(1),
+    Row::new("F24c", "segue switchover while replication loses packets", lossy_switchovers)
+        .needs_namespaces()
+        .promise(Promise::Nothing)
+        .bounded(1),
     Row::new("F24b", "FAILOVER of the server, Segue follows", failover_command)
         .needs_namespaces()
         .promise(Promise::Nothing),
@@ -18,6 +22,10 @@ pub(super) const ROWS: &[Row] = &[
 /// Changes of one run.
 const SWITCHOVERS: usize = 10;
 const FAILOVERS: usize = 3;
+
+/// Switchovers over a bad network, and how bad it is.
+const LOSSY_SWITCHOVERS: usize = 5;
+const LOSS_PERCENT: u32 = 20;
 
 fn switchovers(stage: &mut Stage<'_>) {
     for _ in 0..SWITCHOVERS {
@@ -33,6 +41,30 @@ fn switchovers(stage: &mut Stage<'_>) {
         stage.changed();
         stage.say(&format!("switched to {}, held {} ms", account["to"], account["held_ms"]));
     }
+}
+
+/// The target lags by retransmissions. A switchover waits for it or is taken back; either way
+/// nobody notices.
+fn lossy_switchovers(stage: &mut Stage<'_>) {
+    stage.say("packets between nodes are lost");
+    stage.net.lose_between_nodes(LOSS_PERCENT);
+    for _ in 0..LOSSY_SWITCHOVERS {
+        stage.rounds(2, 8);
+        let config = stage.proxy().config();
+        let config = config.to_str().expect("UTF-8");
+        let output = segue(&["switchover", "--config", config, "--json", "--timeout", "2s"])
+            .output()
+            .expect("the command starts");
+        let account: Json = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        match output.status.code() {
+            Some(0) => stage.changed(),
+            // Refused, or taken back: all is as it was.
+            Some(75) => (),
+            code => panic!("{code:?}: {account}"),
+        }
+        stage.say(&format!("switchover: {}, held {} ms", account["outcome"], account["held_ms"]));
+    }
+    stage.heal();
 }
 
 /// The server drains itself; what it refuses meanwhile is proof that it did not run.

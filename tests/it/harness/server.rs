@@ -193,6 +193,11 @@ impl Server {
         if dump.exists() {
             fs::remove_file(dump).expect("the dump can be removed");
         }
+        // Made by servers with `appendonly yes`; most tests have none.
+        let appended = self.dir.path().join("appendonlydir");
+        if appended.exists() {
+            fs::remove_dir_all(appended).expect("the files can be removed");
+        }
         self.start();
     }
 
