@@ -8,6 +8,9 @@ use crate::stage::{Mode, Run, Stage};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// `hold.timeout` of the shipped configuration, and something for a busy machine.
+const WAIT_MAX: Duration = Duration::from_secs(13);
+
 /// What a row promises to clients, whoever is hurt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Promise {
@@ -141,6 +144,9 @@ fn judge_replies(
         if !log.ops.iter().any(|it| it.outcome == Outcome::Done) {
             findings.wrong(format!("client {id} did nothing"));
         }
+    }
+    if ended.longest > WAIT_MAX {
+        findings.wrong(format!("a client waited {:?}, longer than hold.timeout", ended.longest));
     }
     for (kind, count) in &ended.errors {
         let is_promised = match promise {

@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[
 
 /// Keys that make the copy long, and how long each takes.
 const KEYS: usize = 2_000;
-const KEY_DELAY_MICROS: &str = "20000";
+const KEY_DELAY_MICROS: &str = "8000";
 
 /// A replica in its first sync has nothing, or half of it; only the other one may take over.
 fn half_synced(stage: &mut Stage<'_>) {
