@@ -453,6 +453,8 @@ fn start_proxy(run: Run, at: &Place, group: &Group, setup: &Setup, ways: &Ways<'
     }
     let proxy = proxy.start();
     proxy.announce_failover();
+    // Also of one that was just killed: what it had sent may still arrive.
+    proxy.announce(&["\"A replica still hears the primary; not promoting\""]);
     if run.mode == Mode::Guarded {
         // Said of a primary that was demoted behind Segue's back, until Segue has noticed.
         proxy.announce(&["\"Guarded writes cannot be confirmed"]);
