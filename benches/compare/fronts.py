@@ -133,6 +133,17 @@ class Segue(Front):
         return sum(bool(it["link_up"]) for it in nodes) == len(nodes) - 1
 
 
+class SegueBypassed(Segue):
+    """The server's own command behind Segue's back."""
+
+    name = "segue-bypassed"
+
+    def switch_over(self) -> dict:
+        (primary,) = self.group.primaries()
+        primary.call("FAILOVER")
+        return {}
+
+
 class HaproxyAlone(Front):
     """HAProxy follows whoever says `role:master`, as its documentation of `tcp-check` shows.
 

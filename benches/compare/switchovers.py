@@ -12,12 +12,14 @@ from pathlib import Path
 
 from account import MS, account, longest_waits
 from clients import Clients, Operation
-from fronts import Front, HaproxyAlone, Programs, Segue, SentinelAndHaproxy
+from fronts import Front, HaproxyAlone, Programs, Segue, SegueBypassed, SentinelAndHaproxy
 from group import Group
 from proc import Gone, wait_until
 from resp import WrongReply
 
 WARM_UP = 1.5
+APART = 0.05
+"""Seconds between the two windows: what waits for the change began after the quiet one."""
 SETTLED_WITHIN = 30.0
 
 
@@ -36,6 +38,8 @@ class Mode:
 SEGUE = Mode(Segue, "segue switchover", 0.25)
 # Sentinel leaves the old primary alone for up to ten seconds, and nothing can be begun before.
 OTHERS = [
+    # What Segue makes of a change that somebody else makes.
+    Mode(SegueBypassed, "FAILOVER, Segue", 1.5, calm=0.5),
     Mode(HaproxyAlone, "FAILOVER, HAProxy", 1.5, calm=1.0),
     Mode(SentinelAndHaproxy, "SENTINEL FAILOVER, HAProxy", 1.5, share=0.5, calm=1.0),
 ]
@@ -111,6 +115,7 @@ def _changes(
         for _ in range(count):
             _wait_ready(group, front, mode.calm)
             quiet.append(_window(mode.window))
+            time.sleep(APART)
             start = time.monotonic_ns()
             told = front.switch_over()
             held += [told["held_ms"]] if "held_ms" in told else []

@@ -15,9 +15,12 @@
 //! Judgement: what is written down here is the same for every system that is compared.
 
 #![allow(clippy::print_stdout, reason = "it talks to the program that started it")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "an unexpected reply is one, whatever it is")]
 
 mod book;
 mod client;
+#[cfg(test)]
+mod clients_test;
 mod mixed;
 mod search;
 mod wire;

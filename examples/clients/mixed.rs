@@ -36,7 +36,7 @@ pub(crate) fn start(clients: usize, shared: &Arc<Shared>) -> io::Result<Threads>
         let round = id / KINDS;
         let (pair, is_taker) = (round / 2, round % 2 == 1);
         match id % KINDS {
-            0 => first.push(thread::spawn(move || client.work(EVERY, |it| plain(it)))),
+            0 => first.push(thread::spawn(move || client.work(EVERY, plain))),
             1 => first.push(thread::spawn(move || {
                 client.work(PIPELINE_EVERY, |it| it.turn(PIPELINE_WRITES, PIPELINE_WRITES))
             })),
@@ -212,11 +212,11 @@ fn ask_and_wait(client: &mut Client, command: Option<&[&str]>) -> Option<Result<
     if client.shared.stop_takers.load(Ordering::Relaxed) {
         return None;
     }
-    if let Some(command) = command {
-        if let Err(outcome) = client.send(&[command]) {
-            thread::sleep(EVERY);
-            return Some(Err(outcome));
-        }
+    if let Some(command) = command
+        && let Err(outcome) = client.send(&[command])
+    {
+        thread::sleep(EVERY);
+        return Some(Err(outcome));
     }
     loop {
         let received = match client.wire() {
