@@ -109,7 +109,7 @@ def _trial(plan: Plan, fault: Fault, system: type[Front], number: int) -> dict:
 
 def _measure(fault: Fault, group: Group, front: Front, clients: Clients, books: Path) -> dict:
     time.sleep(BEFORE)
-    old = group.nodes[0]
+    old, told = group.nodes[0], None
     caused = time.monotonic_ns()
     if fault.name == "kill":
         old.process.end()
@@ -118,7 +118,7 @@ def _measure(fault: Fault, group: Group, front: Front, clients: Clients, books: 
     elif fault.name == "blackhole":
         old.place.blackhole()
     else:
-        front.switch_over()
+        told = front.switch_over()
     time.sleep(fault.seconds)
     if fault.name == "stop":
         old.process.resume()
@@ -140,4 +140,5 @@ def _measure(fault: Fault, group: Group, front: Front, clients: Clients, books: 
         "system": front.name,
         **trial.as_dict(),
         "settled_after": settled,
+        "told": told,
     }

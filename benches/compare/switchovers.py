@@ -110,22 +110,20 @@ def _changes(
     time.sleep(WARM_UP)
     begun = time.monotonic_ns()
     fulls = sum(it.full_resyncs() for it in group.nodes)
-    quiet, changes, held, problem = [], [], [], None
+    quiet, changes, told = [], [], []
     try:
         for _ in range(count):
             _wait_ready(group, front, mode.calm)
             quiet.append(_window(mode.window))
             time.sleep(APART)
             start = time.monotonic_ns()
-            told = front.switch_over()
-            held += [told["held_ms"]] if "held_ms" in told else []
+            told.append(front.switch_over())
             changes.append(_window(mode.window, start))
             front.tidy()
         _wait_ready(group, front, mode.calm)
     except (Gone, WrongReply, OSError) as error:
         # What was measured so far is told all the same.
-        problem = f"{programs.server}, {mode.title}, change {len(changes) + 1}: {error}"
-        plan.problem(problem)
+        plan.problem(f"{programs.server}, {mode.title}, change {len(changes) + 1}: {error}")
     clients.stop()
     clients.search(front.primary().address)
     name = f"{Path(programs.server).name}-{front.name}.ops"
@@ -136,7 +134,8 @@ def _changes(
         "window": mode.window,
         "waits": _longest(operations, changes),
         "quiet": _longest(operations, quiet[: len(changes)]),
-        "held": held,
+        "held": [it["held_ms"] for it in told if it],
+        "told": [it for it in told if it],
         "full_resyncs": sum(it.full_resyncs() for it in group.nodes) - fulls,
         "missed_messages": _missed_messages(operations),
         "operations": len(operations),

@@ -59,7 +59,9 @@ impl Client {
     pub(crate) fn new(id: usize, shared: &Arc<Shared>) -> io::Result<Self> {
         let wire = Some(Wire::connect(shared.address)?);
         let book = Book { client: id, ..Book::default() };
-        Ok(Self { shared: Arc::clone(shared), book, wire, written: 0, is_writer: false, reads: id })
+        // At any moment half of them write: else there were moments without a write, fault or none.
+        let is_writer = id % 2 == 1;
+        Ok(Self { shared: Arc::clone(shared), book, wire, written: 0, is_writer, reads: id })
     }
 
     pub(crate) const fn id(&self) -> usize {
