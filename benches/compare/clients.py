@@ -1,6 +1,8 @@
 """The clients: a program apart, told what to do line by line, and the books that it leaves."""
 
+import gzip
 import select
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +57,13 @@ class Clients:
         self._tell(f"search {address}", "searched", 60)
 
     def books(self, path: Path) -> list[Operation]:
-        """Everything, kept in a file, too."""
+        """Everything; it stays in a file at `path`, compressed."""
         self._tell(f"write {path}", "written", 60)
-        return read(path)
+        operations = read(path)
+        with path.open("rb") as plain, gzip.open(f"{path}.gz", "wb", 6) as small:
+            shutil.copyfileobj(plain, small)
+        path.unlink()
+        return operations
 
     def end(self) -> None:
         if self._popen.poll() is None:

@@ -286,6 +286,16 @@ sentinel parallel-syncs main 1
         return self.group.at(host.decode(), int(port))
 
 
+class CoordinatedSentinel(SentinelAndHaproxy):
+    """Sentinel lets the servers do it by `FAILOVER`: Valkey 9 has that."""
+
+    name = "coordinated"
+
+    def switch_over(self) -> dict:
+        self._ask(self._sentinels[0][0], "FAILOVER", "main", "COORDINATED")
+        return {}
+
+
 def haproxy() -> str:
     # Debian keeps it where the path of an ordinary user does not lead.
     found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/sbin")

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from account import MS, account, longest_waits
 from clients import Clients, Operation
-from fronts import Front, HaproxyAlone, Programs, Segue, SegueBypassed, SentinelAndHaproxy
+from fronts import (
+    CoordinatedSentinel,
+    Front,
+    HaproxyAlone,
+    Programs,
+    Segue,
+    SegueBypassed,
+    SentinelAndHaproxy,
+)
 from group import Group
 from proc import Gone, wait_until
 from resp import WrongReply
@@ -33,6 +41,8 @@ class Mode:
     """Of the number asked for."""
     calm: float = 0.0
     """Seconds until clients that were cut are back: nothing of it belongs to the next window."""
+    only: str = ""
+    """What the server must be called."""
 
 
 SEGUE = Mode(Segue, "segue switchover", 0.25)
@@ -42,6 +52,14 @@ OTHERS = [
     Mode(SegueBypassed, "FAILOVER, Segue", 1.5, calm=0.5),
     Mode(HaproxyAlone, "FAILOVER, HAProxy", 1.5, calm=1.0),
     Mode(SentinelAndHaproxy, "SENTINEL FAILOVER, HAProxy", 1.5, share=0.5, calm=1.0),
+    Mode(
+        CoordinatedSentinel,
+        "SENTINEL FAILOVER … COORDINATED, HAProxy",
+        1.5,
+        share=0.5,
+        calm=1.0,
+        only="valkey",
+    ),
 ]
 
 
@@ -66,7 +84,7 @@ def everything(plan: Plan) -> list[dict]:
     rows = []
     for programs in plan.servers:
         plan.say(programs.server)
-        for mode in [SEGUE, *OTHERS]:
+        for mode in (it for it in [SEGUE, *OTHERS] if it.only in Path(programs.server).name):
             count = plan.count if mode is SEGUE else max(1, round(plan.others * mode.share))
             try:
                 row = _run(plan, programs, mode, count)

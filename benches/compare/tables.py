@@ -53,6 +53,8 @@ def publish(data: dict, page: Path) -> None:
 
 def markdown(data: dict) -> str:
     parts = [_machine(data)]
+    if data["what"] == "failover":
+        parts.append("![How long no write was served, and what else clients noticed](images/failover.svg)")
     for title, head, rows in _tables(data):
         table = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
         table += ["| " + " | ".join(it) + " |" for it in rows]
