@@ -81,7 +81,7 @@ def in_a_network() -> int:
     try:
         again = [sys.executable, *sys.argv, "--inside", network.hub_host]
         command = ["ip", "netns", "exec", network.hub, *again]
-        child = subprocess.Popen(command, env={**os.environ, "SEGUE_COMPARE": str(os.getpid())})
+        child = subprocess.Popen(command, env={**netns.environment(), "SEGUE_COMPARE": str(os.getpid())})
         return child.wait()
     finally:
         # Interrupted, it ends what it has started before its network goes.
@@ -113,9 +113,9 @@ def failover(args: argparse.Namespace) -> int:
         places=network.places() if network else None,
         folder=folder,
     )
-    for it in chosen:
-        if it not in plan.faults:
-            plan.problem(f"{it.title}: no network namespaces here")
+    plan.left_out = [
+        f"{it.title}: no network namespaces here" for it in chosen if it not in plan.faults
+    ]
     return conclude(args, "failover", folder, plan, lambda: faults.everything(plan))
 
 
@@ -143,6 +143,7 @@ def conclude(args: argparse.Namespace, what: str, folder: Path, plan, measure) -
         "steal_percent": 100 * steal[0] / max(1, steal[1]),
         "seconds_in_all": time.time() - begun,
         "problems": plan.problems,
+        "left_out": plan.left_out,
     }
     data = {"what": what, "meta": meta, "rows": rows}
     path = folder / "result.json"

@@ -64,12 +64,14 @@ class Network:
         ]
 
     def up(self) -> None:
-        _remove_what_is_nobodys()
         try:
+            _remove_what_is_nobodys()
             self._up()
-        except (Refused, OSError) as error:
-            self.down()
+        except OSError as error:
             raise Refused(str(error)) from error
+        except Refused:
+            self.down()
+            raise
 
     def _up(self) -> None:
         hub, masks = ["ip", "-n", self.hub], "/24"
@@ -98,7 +100,9 @@ class Network:
 
 def _remove_what_is_nobodys() -> None:
     """Namespaces of a comparison that was killed."""
-    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, timeout=10)
+    listed = subprocess.run(
+        ["ip", "netns", "list"], capture_output=True, text=True, timeout=10, env=environment()
+    )
     for line in listed.stdout.splitlines():
         name = line.split()[0] if line.split() else ""
         owner = _NAME.match(name)
@@ -108,14 +112,19 @@ def _remove_what_is_nobodys() -> None:
 
 def _delete(name: str) -> None:
     # There may be none: it is made in steps.
-    subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=10)
+    subprocess.run(
+        ["ip", "netns", "del", name], capture_output=True, timeout=10, env=environment()
+    )
+
+
+def environment() -> dict[str, str]:
+    # `ip` and `nft` stand where the path of an ordinary user does not lead.
+    return {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
 
 
 def _run(argv: list[str], text: str | None = None) -> None:
-    # `ip` and `nft` stand where the path of an ordinary user does not lead.
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     done = subprocess.run(
-        argv, input=text, capture_output=True, text=True, timeout=10, env={**os.environ, "PATH": path}
+        argv, input=text, capture_output=True, text=True, timeout=10, env=environment()
     )
     if done.returncode:
         raise Refused(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")

@@ -71,6 +71,9 @@ class Plan:
     clients: Path
     folder: Path
     problems: list[str] = field(default_factory=list)
+    """What went wrong."""
+    left_out: list[str] = field(default_factory=list)
+    """What cannot be measured here."""
 
     def say(self, text: str) -> None:
         print(text, flush=True)

@@ -38,6 +38,7 @@ def text(data: dict) -> str:
     lines += ["", f"{meta['cores']} cores, load before {meta['load_before']:.1f}, stolen "
               f"{meta['steal_percent']:.1f} %"]
     lines += [f"problem: {it}" for it in meta["problems"]]
+    lines += [f"left out: {it}" for it in meta["left_out"]]
     return "\n".join(lines)
 
 
@@ -65,7 +66,7 @@ def markdown(data: dict) -> str:
         for it in verdicts(data)
     ]
     parts += ["\n".join(goals), _errors(data)]
-    parts += [f"Not measured: {it}." for it in data["meta"]["problems"]]
+    parts += [f"Not measured: {it}." for it in data["meta"]["problems"] + data["meta"]["left_out"]]
     return "\n\n".join(parts)
 
 
