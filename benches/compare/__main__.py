@@ -81,7 +81,8 @@ def in_a_network() -> int:
     try:
         again = [sys.executable, *sys.argv, "--inside", network.hub_host]
         command = ["ip", "netns", "exec", network.hub, *again]
-        child = subprocess.Popen(command, env={**netns.environment(), "SEGUE_COMPARE": str(os.getpid())})
+        environment = {**netns.environment(), "SEGUE_COMPARE": str(os.getpid())}
+        child = subprocess.Popen(command, env=environment)
         return child.wait()
     finally:
         # Interrupted, it ends what it has started before its network goes.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from account import account
 from clients import Clients
-from fronts import DOWN_AFTER_MS, Front, Programs, Segue, SentinelAndHaproxy
+from fronts import DOWN_AFTER_MS, Front, NotDone, Programs, Segue, SentinelAndHaproxy
 from group import Group
 from netns import Place
 from proc import Gone
@@ -77,7 +77,7 @@ def everything(plan: Plan) -> list[dict]:
             for system in SYSTEMS if number % 2 == 0 else SYSTEMS[::-1]:
                 try:
                     row = _trial(plan, fault, system, number)
-                except (Gone, WrongReply, OSError, ValueError) as error:
+                except (Gone, NotDone, WrongReply, OSError, ValueError) as error:
                     plan.problem(f"{system.title}, {fault.title}: {error}")
                     continue
                 rows.append(row)

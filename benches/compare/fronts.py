@@ -23,6 +23,10 @@ SENTINELS = 3
 QUORUM = 2
 
 
+class NotDone(Exception):
+    """A planned change was refused or taken back: everything is as it was."""
+
+
 @dataclass(frozen=True)
 class Programs:
     """What is started."""
@@ -118,7 +122,7 @@ class Segue(Front):
     def switch_over(self) -> dict:
         account = self._ask("switchover")
         if account["outcome"] != "done":
-            raise Gone(f"the switchover was {account['outcome']}: {account['reasons']}")
+            raise NotDone(f"{account['outcome']}: {', '.join(account['reasons'])}")
         return account
 
     def primary(self) -> Node:

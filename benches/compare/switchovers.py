@@ -16,6 +16,7 @@ from fronts import (
     CoordinatedSentinel,
     Front,
     HaproxyAlone,
+    NotDone,
     Programs,
     Segue,
     SegueBypassed,
@@ -131,14 +132,22 @@ def _changes(
     time.sleep(WARM_UP)
     begun = time.monotonic_ns()
     fulls = sum(it.full_resyncs() for it in group.nodes)
-    quiet, changes, told = [], [], []
+    quiet, changes, told, not_done = [], [], [], []
     try:
-        for _ in range(count):
+        while len(changes) < count:
             _wait_ready(group, front, mode.calm)
-            quiet.append(_window(mode.window))
+            before = _window(mode.window)
             time.sleep(APART)
             start = time.monotonic_ns()
-            told.append(front.switch_over())
+            try:
+                told.append(front.switch_over())
+            except NotDone as reason:
+                # As an operator would: once more.
+                not_done.append(str(reason))
+                if len(not_done) > count / 10:
+                    raise Gone(f"not done too often, at last {reason}") from reason
+                continue
+            quiet.append(before)
             changes.append(_window(mode.window, start))
             front.tidy()
         _wait_ready(group, front, mode.calm)
@@ -155,6 +164,7 @@ def _changes(
         "window": mode.window,
         "waits": _longest(operations, changes),
         "quiet": _longest(operations, quiet[: len(changes)]),
+        "not_done": not_done,
         "held": [it["held_ms"] for it in told if it],
         "told": [it for it in told if it],
         "full_resyncs": sum(it.full_resyncs() for it in group.nodes) - fulls,

@@ -1,4 +1,4 @@
-"""The results for people: as text, as the tables of docs/comparison.md, and what became of goals."""
+"""The results for people: as text, as tables of docs/comparison.md, and what became of goals."""
 
 import math
 from dataclasses import dataclass
@@ -55,7 +55,8 @@ def publish(data: dict, page: Path) -> None:
 def markdown(data: dict) -> str:
     parts = [_machine(data)]
     if data["what"] == "failover":
-        parts.append("![How long no write was served, and what else clients noticed](images/failover.svg)")
+        about = "How long no write was served, and what else clients noticed"
+        parts.append(f"![{about}](images/failover.svg)")
     for title, head, rows in _tables(data):
         table = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
         table += ["| " + " | ".join(it) + " |" for it in rows]
@@ -76,8 +77,8 @@ def _machine(data: dict) -> str:
     return (
         f"Measured {meta['date']}, Segue `{meta['commit']}`, {servers}, `{meta['haproxy']}`, "
         f"{meta['cores']} cores for everything ({meta['cpu']}, Linux {meta['kernel']}), load "
-        f"{meta['load_before']:.1f} before, {meta['steal_percent']:.1f} % of the time stolen by the "
-        f"host, {meta['seconds_in_all']:.0f} s in all."
+        f"{meta['load_before']:.1f} before, {meta['steal_percent']:.1f} % of the time stolen by "
+        f"the host, {meta['seconds_in_all']:.0f} s in all."
     )
 
 
@@ -197,8 +198,13 @@ def _switchover_verdicts(row: dict) -> list[Verdict]:
     about = f"{len(row['waits'])} switchovers, {row['server']}"
     for share, most in ((0.5, P50_MORE_MAX), (0.99, P99_MORE_MAX)):
         more = quantile(row["waits"], share) - quantile(row["quiet"], share)
-        what = f"longest wait, p{100 * share:g}: {more:+.1f} ms than without, wanted +{most:g} or less"
+        what = f"longest wait, p{100 * share:g}: {more:+.1f} ms more than without, "
+        what += f"wanted +{most:g} or less"
         found.append(Verdict(about, what, more <= most, is_safety=False))
+    asked_again = ", ".join(sorted(set(row["not_done"])))
+    what = f"{len(row['not_done'])} refused or taken back, wanted 0"
+    what += f" ({asked_again})" if asked_again else ""
+    found.append(Verdict(about, what, not row["not_done"], is_safety=False))
     for name, what in {
         "disconnections": "connections cut",
         "other_errors": "client errors",
