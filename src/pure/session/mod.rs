@@ -49,6 +49,7 @@ mod state;
 mod subscription;
 mod tally;
 mod texts;
+mod timing;
 mod tracking;
 mod transaction;
 mod world;
@@ -58,6 +59,7 @@ pub use machine::{End, Session};
 pub use proof::Proof;
 pub use share::{Key, Wish};
 pub use tally::Tally;
+pub use timing::{Family, Timing};
 pub use world::{Budget, Drain, Held, Limits, NoReplicas, Policy, UncertainWrites, World};
 
 use blocking::Blocking;
@@ -90,7 +92,7 @@ enum Expect {
     /// Confirmations of a subscription, a frame each; `None` until the first has told how many.
     Confirm(subscription::Kind, Option<usize>),
     /// A command that may wait at the node.
-    Blocking(Blocking),
+    Blocking(Box<Blocking>),
     /// `SCAN` and its kin: the reply starts with a cursor.
     Cursor,
     /// A script by its SHA.
