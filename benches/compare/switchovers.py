@@ -162,6 +162,7 @@ def _changes(
         "server": Path(programs.server).name,
         "mode": mode.title,
         "window": mode.window,
+        "began": [start for start, _ in changes],
         "waits": _longest(operations, changes),
         "quiet": _longest(operations, quiet[: len(changes)]),
         "not_done": not_done,
