@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.cache/bin:$(PATH)
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Kill a primary under load and see what 24 clients notice (10 s, once built)
@@ -75,6 +75,27 @@ bench-build:
 	@scripts/install build bench
 	cargo build --release --locked --bin segue
 	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target --bins
+
+.PHONY: compare-failover
+compare-failover: compare-build ## Kill, stop, cut off and change primaries: Segue beside Sentinel + HAProxy (8 min), update docs/
+	@scripts/compare failover --publish
+
+.PHONY: compare-failover-quick
+compare-failover-quick: compare-build ## The same once each (2 min, once built); changes nothing
+	@scripts/compare failover --quick
+
+.PHONY: compare-switchover
+compare-switchover: compare-build ## 300 planned switchovers beside FAILOVER and SENTINEL FAILOVER, on both servers (15 min), update docs/
+	@scripts/compare switchover --publish
+
+.PHONY: compare-switchover-quick
+compare-switchover-quick: compare-build ## The same with 20 (3 min, once built); changes nothing
+	@scripts/compare switchover --quick
+
+.PHONY: compare-build
+compare-build:
+	@scripts/install build compare
+	cargo build --release --locked --bin segue --example clients
 
 .PHONY: clean
 clean: ## Remove what the other targets made
