@@ -16,6 +16,8 @@
 //! # Invariants
 //!
 //! * The control plane is told what is acknowledged *before* the first reply leaves.
+//! * A round is only ever asked of the process that answered what it speaks for: one that was
+//!   restarted meanwhile, perhaps with less, confirms nothing of what came before.
 //! * Nothing is written while the gate is held, nor on a connection of another epoch, and no
 //!   answer of one counts.
 //!
@@ -28,13 +30,14 @@ use crate::config::Credentials;
 use crate::net::call::{CallError, Connection};
 use crate::pure::resp::reply;
 use crate::pure::session::{Promise, Verdict};
-use crate::pure::topology::{Acknowledged, Epoch, Primary, ReplId, SignalKind};
+use crate::pure::session::{Rounds, World};
+use crate::pure::topology::{Acknowledged, Epoch, Primary, ReplId, RunId, SignalKind};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Where the barrier is published. Nobody listens there.
 const CHANNEL: &[u8] = b"__segue__:guard";
@@ -57,15 +60,40 @@ pub(super) fn start(
             credentials: credentials.cloned(),
             acknowledged: acknowledged.clone(),
             link: None,
+            seen: Seen::default(),
             complaint: None,
         };
         tokio::task::spawn_local(keeper.keep());
     }
 }
 
+/// A first connection that is there within this time leads to the process that sessions talk to:
+/// nobody is restarted so fast.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
+/// What is known of the primary of an epoch.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    epoch: Epoch,
+    since: Instant,
+    /// The process that was asked last.
+    run_id: Option<RunId>,
+    /// An attempt to connect has failed, or a connection was lost.
+    is_doubtful: bool,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { epoch: Epoch::default(), since: Instant::now(), run_id: None, is_doubtful: false }
+    }
+}
+
 struct Link {
     connection: Connection,
     epoch: Epoch,
+    run_id: RunId,
+    /// Whole seconds that the process has been running for.
+    uptime_secs: u64,
     replid: ReplId,
     publish: &'static [u8],
 }
@@ -78,6 +106,7 @@ struct Keeper {
     credentials: Option<Credentials>,
     acknowledged: watch::Sender<Option<Acknowledged>>,
     link: Option<Link>,
+    seen: Seen,
     /// What was last found wrong, so that it is not said again.
     complaint: Option<String>,
 }
@@ -102,10 +131,11 @@ impl Keeper {
             };
             let is_usable = self.link.as_ref().is_some_and(|it| it.epoch == route.epoch);
             if is_wanted && is_usable && route.lets_finish() {
-                stuck = None;
                 // Whoever is ready to run has his reply first, so that the round speaks for him, too.
                 tokio::task::yield_now().await;
-                self.round().await;
+                let since = tokio::time::Instant::now();
+                // What is asked again has waited since it was asked first.
+                stuck = self.round().await.then(|| stuck.unwrap_or(since));
                 continue;
             }
             if !is_wanted {
@@ -124,8 +154,8 @@ impl Keeper {
         }
     }
 
-    fn is_wanted(&self, world: &crate::pure::session::World) -> bool {
-        world.rounds.get(self.index).is_some_and(crate::pure::session::Rounds::is_wanted)
+    fn is_wanted(&self, world: &World) -> bool {
+        world.rounds.get(self.index).is_some_and(Rounds::is_wanted)
     }
 
     async fn woken(&self) {
@@ -145,6 +175,9 @@ impl Keeper {
 
     async fn connect(&mut self, primary: Primary, epoch: Epoch) {
         let limit = self.gate.dial_limit;
+        if self.seen.epoch != epoch {
+            self.seen = Seen { epoch, ..Seen::default() };
+        }
         let opening = open(primary, epoch, self.credentials.as_ref(), limit);
         let opened = tokio::select! {
             biased;
@@ -156,9 +189,41 @@ impl Keeper {
                 if self.complaint.take().is_some() {
                     info!("Guarded writes can be confirmed again");
                 }
+                if !self.is_same_process(&link) {
+                    self.gate.world.borrow_mut().primary_restarted();
+                    self.give_up();
+                }
+                self.seen.run_id = Some(link.run_id);
+                self.seen.is_doubtful = false;
                 self.link = Some(link);
             }
-            Err(why) => self.complain(why),
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    /// Whether the process that was reached is certainly the one that has answered whatever waits
+    /// to be confirmed.
+    fn is_same_process(&self, link: &Link) -> bool {
+        let Seen { since, run_id, is_doubtful, .. } = self.seen;
+        let took = since.elapsed();
+        if let Some(run_id) = run_id {
+            return run_id == link.run_id;
+        }
+        // The servers round down.
+        let ran_before = Duration::from_secs(link.uptime_secs) > took;
+        ran_before || !is_doubtful && took < AT_ONCE
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        match failure {
+            // What a failover is made of, and told of there.
+            Failure::Lost(error) => {
+                self.seen.is_doubtful = true;
+                debug!(%error, "No connection to confirm guarded writes on");
+            }
+            Failure::Denied(why) => self.complain(why),
+            // The control plane finds out, too, and decides.
+            Failure::Demoted => debug!("The primary is one no more"),
         }
     }
 
@@ -169,17 +234,18 @@ impl Keeper {
         }
     }
 
-    /// One round: everything that was answered by now is confirmed, or is not.
-    async fn round(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
+    /// One round: everything that was answered by now is confirmed, or is not. True if it has to be
+    /// asked again.
+    async fn round(&mut self) -> bool {
+        let Some(mut link) = self.link.take() else { return false };
         let epoch = link.epoch;
-        let Some(round) = self.begin(epoch) else { return };
+        let Some(round) = self.begin(epoch) else { return false };
         let started = Instant::now();
         let outcome = {
             let asking = ask(&mut link, self.promise, self.gate.dial_limit);
             tokio::select! {
                 biased;
-                () = self.severed(epoch) => return,
+                () = self.severed(epoch) => return false,
                 outcome = asking => outcome,
             }
         };
@@ -194,17 +260,20 @@ impl Keeper {
                 self.link = Some(link);
                 if is_enough { Verdict::Confirmed } else { Verdict::Short }
             }
-            Err(Failure::Lost(error)) => {
-                self.gate.signal(SignalKind::Lost);
-                self.complain(error.to_string());
-                Verdict::Short
-            }
-            Err(Failure::Denied(why)) => {
-                self.complain(why);
+            Err(failure) => {
+                let is_lost = matches!(failure, Failure::Lost(_));
+                self.failed(failure);
+                if is_lost {
+                    // It may be this connection alone: then the same process is asked again.
+                    self.gate.signal(SignalKind::Lost);
+                    self.again(round);
+                    return true;
+                }
                 Verdict::Short
             }
         };
         self.end(round, verdict);
+        false
     }
 
     /// Nobody can be asked: what waits is uncertain.
@@ -223,8 +292,15 @@ impl Keeper {
         world.rounds.get_mut(self.index).filter(|it| it.is_wanted()).map(|it| it.begin())
     }
 
+    fn again(&self, round: u64) {
+        let mut world = self.gate.world.borrow_mut();
+        if let Some(rounds) = world.rounds.get_mut(self.index) {
+            rounds.again(round);
+        }
+    }
+
     fn end(&self, round: u64, verdict: Verdict) {
-        let rounds = |world: &mut crate::pure::session::World| {
+        let rounds = |world: &mut World| {
             world.rounds.get_mut(self.index).map(|it| it.end(round)).unwrap_or_default()
         };
         let sessions = rounds(&mut self.gate.world.borrow_mut());
@@ -249,46 +325,52 @@ async fn open(
     epoch: Epoch,
     credentials: Option<&Credentials>,
     limit: Duration,
-) -> Result<Link, String> {
+) -> Result<Link, Failure> {
     let opened = Connection::open(primary.addr, credentials, limit).await;
-    let mut connection = opened.map_err(|it| it.to_string())?;
-    let requests: [&[&[u8]]; 4] = [
+    let mut connection = opened.map_err(Failure::from)?;
+    let requests: [&[&[u8]]; 5] = [
+        &[b"INFO", b"server"],
         &[b"INFO", b"replication"],
         &[b"ROLE"],
         &[b"SPUBLISH", CHANNEL, b""],
         &[b"WAIT", b"0", b"1"],
     ];
-    let replies = connection.call(&requests, limit).await.map_err(|it| it.to_string())?;
-    let [info, role, spublish, wait] = replies.as_slice() else {
-        return Err("too few replies".to_owned());
+    let replies = connection.call(&requests, limit).await.map_err(Failure::Lost)?;
+    let [server, info, role, spublish, wait] = replies.as_slice() else {
+        return Err(Failure::Denied("too few replies".to_owned()));
     };
-    for (reply, command) in [(info, "INFO"), (role, "ROLE"), (wait, "WAIT")] {
+    for (reply, command) in [(server, "INFO"), (info, "INFO"), (role, "ROLE"), (wait, "WAIT")] {
         refused(reply, command)?;
     }
     // Servers before 7.0 have no shard channels.
     let publish: &[u8] = if reply::error_text(spublish).is_some() {
-        let replies = connection
-            .call(&[&[b"PUBLISH", CHANNEL, b""]], limit)
-            .await
-            .map_err(|it| it.to_string())?;
+        let publish: &[&[u8]] = &[b"PUBLISH", CHANNEL, b""];
+        let replies = connection.call(&[publish], limit).await.map_err(Failure::Lost)?;
         replies.first().map_or(Ok(()), |it| refused(it, "PUBLISH"))?;
         b"PUBLISH"
     } else {
         b"SPUBLISH"
     };
-    let replid = replid(info).ok_or("INFO replication has no master_replid")?;
-    Ok(Link { connection, epoch, replid, publish })
+    let lacks = |what: &str| Failure::Denied(format!("INFO has no {what}"));
+    let replid = field(info, "master_replid:").and_then(ReplId::parse);
+    let replid = replid.ok_or_else(|| lacks("master_replid"))?;
+    let run_id = field(server, "run_id:").and_then(RunId::parse).ok_or_else(|| lacks("run_id"))?;
+    let uptime_secs = field(server, "uptime_in_seconds:").and_then(|it| it.parse().ok());
+    let uptime_secs = uptime_secs.ok_or_else(|| lacks("uptime_in_seconds"))?;
+    Ok(Link { connection, epoch, run_id, uptime_secs, replid, publish })
 }
 
-fn refused(reply: &Bytes, command: &str) -> Result<(), String> {
+fn refused(reply: &Bytes, command: &str) -> Result<(), Failure> {
     reply::error_text(reply).map_or(Ok(()), |text| {
-        Err(format!("the primary refuses {command}: {}", String::from_utf8_lossy(text)))
+        let text = String::from_utf8_lossy(text);
+        Err(Failure::Denied(format!("the primary refuses {command}: {text}")))
     })
 }
 
-fn replid(info: &Bytes) -> Option<ReplId> {
+/// What stands behind `name` in a section of `INFO`.
+fn field<'a>(info: &'a Bytes, name: &str) -> Option<&'a str> {
     let text = std::str::from_utf8(reply::text(info)?).ok()?;
-    text.lines().find_map(|it| ReplId::parse(it.strip_prefix("master_replid:")?))
+    text.lines().find_map(|it| it.strip_prefix(name))
 }
 
 /// What a round found.
@@ -298,9 +380,28 @@ struct Answer {
     replicas: u64,
 }
 
+/// Why there was no answer.
+#[derive(Debug)]
 enum Failure {
+    /// The connection failed; another one may do.
     Lost(CallError),
+    /// The node says no, and will again.
     Denied(String),
+    /// It is a replica now.
+    Demoted,
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Denied { .. } | CallError::Protocol { .. } | CallError::TooLong { .. } => {
+                Self::Denied(error.to_string())
+            }
+            CallError::Dial(_) | CallError::Lost { .. } | CallError::Timeout { .. } => {
+                Self::Lost(error)
+            }
+        }
+    }
 }
 
 async fn ask(link: &mut Link, promise: Promise, grace: Duration) -> Result<Answer, Failure> {
@@ -312,20 +413,21 @@ async fn ask(link: &mut Link, promise: Promise, grace: Duration) -> Result<Answe
     ];
     let called = link.connection.call(&requests, promise.timeout + grace).await;
     let replies = called.map_err(Failure::Lost)?;
-    answer(&replies).map_err(Failure::Denied)
+    answer(&replies)
 }
 
-fn answer(replies: &[Bytes]) -> Result<Answer, String> {
-    let [role, publish, wait] = replies else { return Err("too few replies".to_owned()) };
+fn answer(replies: &[Bytes]) -> Result<Answer, Failure> {
+    let denied = |why: &str| Failure::Denied(why.to_owned());
+    let [role, publish, wait] = replies else { return Err(denied("too few replies")) };
     for (reply, command) in [(role, "ROLE"), (publish, "PUBLISH"), (wait, "WAIT")] {
         refused(reply, command)?;
     }
     let mut items = reply::items(role);
     if items.next().and_then(reply::text) != Some(b"master") {
-        return Err("the node is not a primary any more".to_owned());
+        return Err(Failure::Demoted);
     }
-    let offset = items.next().and_then(number).ok_or("ROLE has no offset")?;
-    let replicas = number(wait).ok_or("WAIT is not answered with a number")?;
+    let offset = items.next().and_then(number).ok_or_else(|| denied("ROLE has no offset"))?;
+    let replicas = number(wait).ok_or_else(|| denied("WAIT is not answered with a number"))?;
     Ok(Answer { offset, replicas })
 }
 
@@ -336,7 +438,7 @@ fn number(element: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{answer, replid};
+    use super::{answer, field};
     use bytes::Bytes;
 
     #[test]
@@ -345,7 +447,7 @@ mod tests {
         let publish = Bytes::from_static(b":0\r\n");
         let primary = Bytes::from_static(b"*3\r\n$6\r\nmaster\r\n:1234\r\n*0\r\n");
         let sound = answer(&[primary.clone(), publish.clone(), wait.clone()]);
-        let sound = sound.unwrap_or_else(|why| panic!("{why}"));
+        let sound = sound.unwrap_or_else(|why| panic!("{why:?}"));
         assert_eq!((sound.offset, sound.replicas), (1234, 2));
         let replica =
             Bytes::from_static(b"*5\r\n$5\r\nslave\r\n$1\r\na\r\n:1\r\n$9\r\nconnected\r\n:9\r\n");
@@ -358,7 +460,8 @@ mod tests {
     fn finds_the_history() {
         let info = "# Replication\r\nrole:master\r\nmaster_replid:0123456789012345678901234567890123456789\r\nmaster_replid2:x\r\n";
         let frame = Bytes::from(format!("${}\r\n{info}\r\n", info.len()));
-        assert!(replid(&frame).is_some());
-        assert!(replid(&Bytes::from_static(b"$0\r\n\r\n")).is_none());
+        assert_eq!(field(&frame, "role:"), Some("master"));
+        assert_eq!(field(&frame, "master_replid:").map(str::len), Some(40));
+        assert_eq!(field(&Bytes::from_static(b"$0\r\n\r\n"), "role:"), None);
     }
 }

@@ -115,6 +115,15 @@ impl Rounds {
         std::mem::take(&mut self.aboard)
     }
 
+    /// Round `round` could not be asked to its end: whoever waits for it waits for the next one.
+    pub fn again(&mut self, round: u64) {
+        if self.flying == Some(round) {
+            self.flying = None;
+            // One that is in line already hears of it twice, the second time for nothing.
+            self.waiting.append(&mut self.aboard);
+        }
+    }
+
     /// A new epoch: whatever is under way says nothing any more.
     fn sever(&mut self) {
         // Nobody is in line for the next one, whatever he remembers.
@@ -135,6 +144,12 @@ impl Rounds {
 }
 
 impl World {
+    /// The primary runs as another process than the one that answered what came before: what
+    /// arrives on links that are older cannot be confirmed by it.
+    pub const fn primary_restarted(&mut self) {
+        self.generation += 1;
+    }
+
     /// Rounds of another epoch say nothing about this one.
     pub(super) fn sever_rounds(&mut self) {
         self.rounds.iter_mut().for_each(Rounds::sever);
@@ -184,6 +199,8 @@ pub(super) struct Guard {
     marks: VecDeque<Mark>,
     /// The round for which it is in line.
     joined: u64,
+    /// Which process of the primary its link leads to.
+    generation: u64,
     /// What it has of the worker's withheld replies.
     counted: Withheld,
 }
@@ -324,6 +341,7 @@ impl Session {
             base: 0,
             marks: VecDeque::new(),
             joined: 0,
+            generation: world.generation,
             counted: Withheld::default(),
         }));
     }
@@ -345,6 +363,13 @@ impl Session {
                     guard.marks = VecDeque::new();
                 }
             }
+        }
+    }
+
+    /// There is a new link, to the primary as it runs now.
+    pub(super) fn guard_link(&mut self, world: &World) {
+        if let Some(guard) = &mut self.guard {
+            guard.generation = world.generation;
         }
     }
 
@@ -396,13 +421,15 @@ impl Session {
         // An answer of another epoch's primary, which was not handed over: nobody can confirm it.
         let is_late = !self.is_current(world) && !world.route.handed_over;
         let Some(guard) = self.guard.as_deref_mut() else { return };
+        let is_stale = guard.generation != world.generation;
         let Some(rounds) = world.rounds.get_mut(guard.promise) else { return };
         let round = rounds.join(guard.id, &mut guard.joined);
         let start = guard.base + from as u64;
         let end = to.map_or(OPEN, |it| guard.base + it as u64);
         guard.marks.push_back(Mark { start, end, round, kind });
-        if is_late {
+        if is_late || is_stale {
             self.unconfirm(world, u64::MAX, true);
+            self.drop_link |= is_stale;
         }
     }
 

@@ -117,6 +117,7 @@ impl Session {
     /// A shared connection of the kind that was wished for is there.
     pub fn on_shared_link(&mut self, world: &mut World, now: Time) {
         self.retry = None;
+        self.guard_link(world);
         self.link = Link::Up;
         self.sharing.on_shared = true;
         self.pump(world, now);

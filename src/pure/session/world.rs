@@ -114,6 +114,8 @@ pub struct World {
     pub rounds: Vec<Rounds>,
     /// Replies that wait to be confirmed.
     pub withheld: Withheld,
+    /// Grows when the primary is found to run as another process in the same epoch.
+    pub(super) generation: u64,
     /// How long those waited that went on or were answered since this was last taken.
     pub hold_ended: Vec<Duration>,
     pub(super) scripts: Scripts,
@@ -137,6 +139,7 @@ impl World {
             drain: Drain::default(),
             rounds: Vec::new(),
             withheld: Withheld::default(),
+            generation: 0,
             hold_ended: Vec::new(),
             scripts: Scripts::default(),
             directory: Directory::default(),
