@@ -136,6 +136,7 @@ async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error>
             sessions_max: sessions_max as u64,
             hold_max_bytes: config.hold().max_bytes() as u64,
         },
+        listeners: ops::status::Listener::all(config),
         started,
     });
     let accepting = Rc::new(Accepting {

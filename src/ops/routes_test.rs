@@ -25,6 +25,7 @@ fn world() -> World {
         metrics: Arc::new(Metrics::new(["a"], Dropped::default()).expect("registers")),
         draining: draining.subscribe(),
         limits: Limits { sessions_max: 10, hold_max_bytes: 1_000 },
+        listeners: Vec::new(),
         started: Instant::now(),
     };
     World { state, snapshot, draining }

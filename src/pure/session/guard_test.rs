@@ -4,10 +4,11 @@
 use super::*;
 use crate::pure::command::Table;
 use crate::pure::resp::request;
-use crate::pure::session::{Limits, NoReplicas, Policy, UncertainWrites};
+use crate::pure::session::{Limits, NoReplicas, Policy, Rounds, UncertainWrites};
 use crate::pure::time::Time;
 use crate::pure::topology::{Gate, NodeId, Primary, Route};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 static TABLE: LazyLock<Arc<Table>> = LazyLock::new(|| Arc::new(Table::builtin()));
 const NOW: Time = Time::from_millis(1_000);

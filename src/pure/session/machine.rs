@@ -338,11 +338,6 @@ impl Session {
         }
     }
 
-    /// Whether the client has all that it was answered; some may still wait to be confirmed.
-    pub fn is_delivered(&self) -> bool {
-        self.out.is_empty()
-    }
-
     /// The first `n` bytes of [`to_client`](Self::to_client) were written.
     pub fn delivered(&mut self, n: usize) {
         self.out.advance(n);
@@ -460,14 +455,6 @@ impl Session {
     pub fn abandon(&mut self) {
         self.clear_out();
         self.end = Some(End::Client);
-    }
-
-    /// What is still to be delivered never will be.
-    pub(super) fn clear_out(&mut self) {
-        self.out.clear();
-        if let Some(guard) = &mut self.guard {
-            guard.abandon();
-        }
     }
 
     /// Whether the shell has something to do for the session: after a turn in which somebody

@@ -290,11 +290,7 @@ impl Session {
             Expect::Exec => self.answer_exec(world, frame),
             Expect::ExecAsNull => self.answer_broken_watch(),
             Expect::DiscardAs(reply) => self.discard_as(&reply),
-            Expect::Cursor => {
-                let first = world.first_epoch.unwrap_or(self.epoch);
-                let tagged = scan::incoming(frame, first, self.epoch);
-                self.emit(tagged.as_deref().unwrap_or(frame));
-            }
+            Expect::Cursor => self.answer_cursor(world, frame),
             Expect::Script(body) => {
                 self.note_script(world, &body);
                 self.emit(frame);
@@ -340,6 +336,12 @@ impl Session {
             // The node closes after this, and so would it have with the client.
             self.end.get_or_insert(End::Protocol);
         }
+    }
+
+    fn answer_cursor(&mut self, world: &World, frame: &[u8]) {
+        let first = world.first_epoch.unwrap_or(self.epoch);
+        let tagged = scan::incoming(frame, first, self.epoch);
+        self.emit(tagged.as_deref().unwrap_or(frame));
     }
 
     /// Learns from a reply whether the node knows the client.

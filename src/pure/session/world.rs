@@ -1,8 +1,9 @@
 //! What the sessions of one worker share: route, command table, policy, limits, scripts, counts.
 
 use super::Tally;
-use super::guard::{Rounds, Withheld};
+use super::guard::Withheld;
 use super::identity::Directory;
+use super::rounds::Rounds;
 use super::script::Scripts;
 use crate::pure::command::{Allow, Table};
 use crate::pure::resp::request;
