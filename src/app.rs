@@ -20,6 +20,7 @@ use crate::pure::session::{Limits, Policy, Promise};
 use crate::pure::topology::{Acknowledged, Route, Signal};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::Recent;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -108,10 +109,10 @@ pub fn run(config: &Config) -> Result<Drained, Error> {
         .enable_all()
         .build()
         .map_err(system("start a runtime"))?;
-    LocalSet::new().block_on(&runtime, serve(config, Arc::new(metrics)))
+    LocalSet::new().block_on(&runtime, serve(config, Arc::new(metrics), logs.recent()))
 }
 
-async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error> {
+async fn serve(config: &Config, metrics: Arc<Metrics>, recent: Recent) -> Result<Drained, Error> {
     let started = Instant::now();
     let mut signals = Signals::listen().map_err(system("listen for signals"))?;
     let sessions_max = sessions_max(config);
@@ -138,6 +139,7 @@ async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error>
         },
         listeners: ops::status::Listener::all(config),
         started,
+        recent,
     });
     let accepting = Rc::new(Accepting {
         workers,

@@ -5,6 +5,11 @@
 
 mod check;
 mod config;
+mod confirm;
+mod drill;
+mod events;
+mod failover;
+mod hold;
 mod run;
 mod status;
 mod switchover;
@@ -40,7 +45,12 @@ enum Command {
     Check(check::Check),
     Config(config::Effective),
     Status(status::Status),
+    Events(events::Events),
     Switchover(switchover::Switchover),
+    Failover(failover::Failover),
+    Hold(hold::Hold),
+    Release(hold::Release),
+    Drill(Box<drill::Drill>),
 }
 
 /// The flag that all commands share.
@@ -78,7 +88,12 @@ pub fn main() -> ExitCode {
         Command::Check(it) => it.run(),
         Command::Config(it) => it.run(),
         Command::Status(it) => it.run(),
+        Command::Events(it) => it.run(),
         Command::Switchover(it) => it.run(),
+        Command::Failover(it) => it.run(),
+        Command::Hold(it) => it.run(),
+        Command::Release(it) => it.run(),
+        Command::Drill(it) => it.run(),
     };
     match outcome {
         Ok(text) => say(&mut io::stdout(), &text, ExitCode::SUCCESS),

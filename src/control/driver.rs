@@ -6,7 +6,7 @@
 use super::examine::examine;
 use super::prober::Prober;
 use super::publisher::Publisher;
-use super::request::{Request, busy};
+use super::request::{Kind, Request, busy};
 use super::{Clock, Settings, executor, journal, learner};
 use crate::pure::command::Table;
 use crate::pure::failover::{Action, Brain, Event, NodeSpec, Order, Progress};
@@ -129,8 +129,8 @@ struct Driver {
     acknowledged: Vec<watch::Receiver<Option<Acknowledged>>>,
     metrics: ControlMetrics,
     nudges: BTreeMap<NodeId, Arc<Notify>>,
-    /// Who hears how the switchover goes that is under way.
-    asker: Option<mpsc::Sender<Progress>>,
+    /// Who hears how the change goes that is under way, and of which kind it is.
+    asker: Option<(Kind, mpsc::Sender<Progress>)>,
     events: mpsc::Sender<Event>,
     settings: Settings,
 }
@@ -179,17 +179,24 @@ impl Driver {
         }
     }
 
-    /// An operator wants a switchover: the nodes are asked what only it wants to know.
+    /// An operator wants another primary. For a switchover, the nodes are asked what only it wants
+    /// to know; a primary that is given up is not waited for.
     fn asked(&mut self, request: Request) {
-        let Request { mut ask, tell } = request;
+        let Request { kind, mut ask, tell } = request;
         if self.asker.is_some() || self.brain.is_switching() {
             let _not_listening = tell.try_send(busy(self.brain.route().epoch.0));
             return;
         }
-        self.asker = Some(tell);
+        self.asker = Some((kind, tell));
         // It shall be judged by how the nodes are now, not by how they were an interval ago.
         for nudge in self.nudges.values() {
             nudge.notify_one();
+        }
+        match kind {
+            Kind::Switchover => {}
+            Kind::Failover => return self.take(Event::Forced(ask)),
+            Kind::Hold => return self.take(Event::Hold(ask.timeout)),
+            Kind::Release => return self.take(Event::Release),
         }
         let ids = (0..=u16::MAX).map(NodeId);
         let nodes = ids.map_while(|it| Some((it, self.brain.spec(it)?.clone()))).collect();
@@ -204,12 +211,14 @@ impl Driver {
 
     fn tell(&mut self, progress: Progress) {
         let is_last = matches!(progress, Progress::Ended(_));
+        let is_switchover = self.asker.as_ref().is_none_or(|it| it.0 == Kind::Switchover);
         if let Progress::Ended(account) = &progress
+            && is_switchover
             && let Some(outcome) = journal::outcome(account.outcome)
         {
             self.metrics.switchover_ended(outcome);
         }
-        if let Some(asker) = &self.asker {
+        if let Some((_, asker)) = &self.asker {
             // Whoever asked may be gone; what was begun is finished all the same.
             let _not_listening = asker.try_send(progress);
         }

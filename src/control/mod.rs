@@ -34,7 +34,7 @@ mod request;
 mod settings;
 
 pub use driver::{Ends, run};
-pub use request::Request;
+pub use request::{Kind, Request};
 pub use settings::Settings;
 
 use crate::pure::time::Time;

@@ -89,11 +89,12 @@ impl Service {
             return routes::unauthorized();
         }
         let (method, uri) = (request.method(), request.uri());
-        match self.requests {
-            Some(requests) if uri.path() == switchover::PATH => {
-                switchover::answer(&requests, method, uri.query().unwrap_or_default()).await
+        match (self.requests, switchover::kind(uri.path())) {
+            (Some(requests), Some(kind)) => {
+                let query = uri.query().unwrap_or_default();
+                switchover::answer(&requests, kind, method, query).await
             }
-            Some(_) | None => routes::answer(&self.state, method, uri.path()),
+            (Some(_), None) | (None, _) => routes::answer(&self.state, method, uri.path()),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::ops::status::Limits;
 use crate::pure::topology::snapshot::Snapshot;
 use crate::telemetry::logs::Dropped;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::Recent;
 use std::net::SocketAddr;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,6 +32,7 @@ fn state() -> (watch::Sender<Arc<Snapshot>>, Arc<State>) {
         limits: Limits { sessions_max: 10, hold_max_bytes: 1_000 },
         listeners: Vec::new(),
         started: Instant::now(),
+        recent: Recent::default(),
     };
     (snapshot, Arc::new(state))
 }

@@ -16,11 +16,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 /// Tasks that run before the runtime asks the kernel for events again. Every session that became
 /// readable in one turn gets its say before the shared connection's task writes for all of them.
 const EVENT_INTERVAL: u32 = 256;
+
+/// How long a session is idle before it gives memory back, at least; at most twice as long.
+const COOL_AFTER: Duration = Duration::from_secs(1);
 
 /// Clients handed over and not yet taken by a worker. When it is full, accepting pauses: the rest
 /// waits in the kernel's queue.
@@ -181,19 +185,22 @@ async fn run(settings: Settings, ends: Ends, mut clients: mpsc::Receiver<Client>
     let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit));
     guard::start(&gate, credentials.as_ref(), &acknowledged);
     obey(&gate, &mut route, &confirmed);
+    let mut cooling = interval(COOL_AFTER);
+    cooling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             // The route before clients: a failover must not wait behind a connection storm.
             biased;
             Ok(()) = route.changed() => obey(&gate, &mut route, &confirmed),
             Ok(()) = table.changed() => {
-                gate.world.borrow_mut().table = table.borrow_and_update().clone();
+                gate.world.borrow_mut().set_table(table.borrow_and_update().clone());
             }
             Ok(_) = draining.wait_for(|it| *it), if !gate.is_draining() => gate.drain(),
             client = clients.recv() => match client {
                 Some(client) => start_session(&gate, &load, client),
                 None => return,
             },
+            _ = cooling.tick() => gate.cool(),
         }
     }
 }

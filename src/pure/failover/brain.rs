@@ -3,7 +3,9 @@
 //! and suspecting), `lost` (commit and promotion), `rejoin`.
 
 use super::event::{Action, Event, NodeSpec, Note, Order, Outcome, Probed};
+use super::forced::Forced;
 use super::member::Member;
+use super::standstill::Standstill;
 use super::switchover::{Step, Switch};
 use crate::pure::detect;
 use crate::pure::time::Time;
@@ -88,6 +90,8 @@ pub(super) enum Loss {
     Amnesia,
     /// It came back as a replica of a node that is none.
     Deposed,
+    /// An operator says so.
+    Forced,
 }
 
 /// A promotion that has been ordered.
@@ -134,6 +138,9 @@ pub struct Brain {
     /// The version for which no worker has anything in flight.
     pub(super) drained: u64,
     pub(super) switch: Option<Box<Switch>>,
+    pub(super) forced: Option<Box<Forced>>,
+    /// Commands are held because an operator wants it.
+    pub(super) standstill: Option<Standstill>,
     /// The epoch in force began with a switchover that went well so far.
     pub(super) handed_over: bool,
     /// How long commands were held for the switchover that just opened the gate.
@@ -185,6 +192,8 @@ impl Brain {
             confirmed: 0,
             drained: 0,
             switch: None,
+            forced: None,
+            standstill: None,
             handed_over: false,
             switched_held: None,
             paused: None,
@@ -234,18 +243,23 @@ impl Brain {
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
         let before = self.route;
         self.notice_stall(now);
+        self.end_standstill(now);
         match event {
             Event::Probed(probed) => self.probed(now, probed),
             Event::Signalled(signal) => self.signalled(now, signal),
             Event::Confirmed { version } => self.confirmed = self.confirmed.max(version),
             Event::Drained { version } => self.drained = self.drained.max(version),
             Event::Asked(ask) => self.asked(now, &ask),
+            Event::Forced(ask) => self.forced(now, &ask),
+            Event::Hold(span) => self.stand_still(now, span),
+            Event::Release => self.move_on(),
             Event::Ordered { order, outcome } => self.ordered(now, &order, outcome),
             Event::Tick => {}
         }
         self.tick(now);
         self.decide(now);
         self.conclude(now);
+        self.conclude_forced(now);
         assert!(self.route.epoch >= before.epoch, "the epoch went back");
         self.stepped_at = now;
         self.beat_at = now + self.params.detect.interval;
@@ -271,6 +285,7 @@ impl Brain {
             .chain(doubt)
             .chain(again)
             .chain(self.follow_at)
+            .chain(self.standstill.map(|it| it.until))
             .filter(|it| *it > self.stepped_at);
         due.fold(self.beat_at, Time::min)
     }

@@ -63,6 +63,12 @@ pub enum Event {
     },
     /// An operator asks for a switchover. Its account is told with [`Action::Tell`].
     Asked(Ask),
+    /// An operator says that the primary is lost, whatever it answers. Its account is told as well.
+    Forced(Ask),
+    /// An operator wants commands held, for so long at most.
+    Hold(Duration),
+    /// An operator lets go of them.
+    Release,
     /// An order ended.
     Ordered {
         /// Which.
@@ -202,7 +208,7 @@ pub enum Action {
     Order(Order),
     /// Something that an operator looks for later.
     Note(Note),
-    /// A line of a switchover's account, for whoever asked for it.
+    /// A line of the account of a switchover or forced failover, for whoever asked for it.
     Tell(Progress),
 }
 

@@ -47,7 +47,14 @@ impl Brain {
         self.rejected.clear();
         self.phase = Phase::Steady;
         assert!(*self.opened.entry(epoch).or_insert(node) == node, "one epoch, two primaries");
-        self.publish(epoch, Gate::Open(Primary { node, addr }));
+        let Some(standstill) = self.standstill else {
+            return self.publish(epoch, Gate::Open(Primary { node, addr }));
+        };
+        // It may serve, and does when an operator lets it.
+        self.phase = Phase::Suspecting;
+        self.held_from = Some(standstill.since);
+        self.reason = self.standstill_reason();
+        self.publish(epoch, Gate::Held);
     }
 
     /// Publishes a new epoch that is held, and waits for its confirmation.
@@ -99,6 +106,8 @@ impl Brain {
 
     pub(super) fn publish(&mut self, epoch: Epoch, gate: Gate) {
         assert!(epoch >= self.route.epoch, "the epoch went back");
+        let is_open = matches!(gate, Gate::Open(_));
+        assert!(!is_open || self.standstill.is_none(), "opened against an operator's order");
         let version = self.route.version.saturating_add(1);
         let handed_over = self.handed_over;
         self.route = Route { version, epoch, gate, handed_over };

@@ -51,6 +51,7 @@ impl Brain {
         match (loss, health) {
             (Loss::Amnesia, _) => format!("{name} came back without its data"),
             (Loss::Deposed, _) => format!("{name} is a replica now, and nobody is primary"),
+            (Loss::Forced, _) => format!("{name} was given up by an operator"),
             (Loss::Down, Some(Health::Down(cause) | Health::Suspect(cause))) => {
                 format!("{name} {cause}")
             }
@@ -107,11 +108,15 @@ impl Brain {
     }
 
     /// Chooses, and commits to a failover or goes on with one.
-    fn take_over(&mut self, now: Time, node: NodeId, loss: Loss) {
+    pub(super) fn take_over(&mut self, now: Time, node: NodeId, loss: Loss) {
         let ranking = self.ranking(now, node, loss);
         self.tell_rejected(&ranking.rejected);
         let lost_for = self.lost_from.map_or(Duration::ZERO, |it| now.since(it));
-        let Some(best) = ranking.ranked.first().copied() else {
+        let Some(best) = self.chosen(&ranking) else {
+            if self.is_forcing() {
+                let reason = self.nobody(&ranking.rejected);
+                return self.recall(now, reason);
+            }
             // What was acknowledged as guarded is not forgiven to anybody.
             let may_forgive = self.params.guarded.is_none();
             if loss == Loss::Amnesia && may_forgive && lost_for >= self.params.timeout {
@@ -124,7 +129,9 @@ impl Brain {
             return;
         }
         if self.is_severed() {
-            self.begin_promotion(now, best);
+            if !self.awaits_last_words(now, &ranking) {
+                self.begin_promotion(now, best);
+            }
         } else {
             self.sever(Goal::Promote);
         }
@@ -151,12 +158,12 @@ impl Brain {
         drained && ranking.rejected.iter().all(|(_, why)| *why != Reject::Unheard)
     }
 
-    fn ranking(&self, now: Time, node: NodeId, loss: Loss) -> Ranking {
+    pub(super) fn ranking(&self, now: Time, node: NodeId, loss: Loss) -> Ranking {
         let Some(serving) = &self.serving else { return Ranking::default() };
         // A primary that still answers was lost when commands were held for it.
         let lost_at = match loss {
             Loss::Down => self.member(node).map_or(now, |it| it.detector.alive_at()),
-            Loss::Amnesia | Loss::Deposed => self.held_from.unwrap_or(now),
+            Loss::Amnesia | Loss::Deposed | Loss::Forced => self.held_from.unwrap_or(now),
         };
         let fresh = self.fresh_from(now);
         let since = if loss == Loss::Down { fresh.max(lost_at) } else { fresh };
@@ -254,7 +261,7 @@ impl Brain {
         }
         // Nothing was done to anybody yet, so the primary may still come back; with its data.
         self.recollect(now);
-        if goal == Goal::Promote && self.is_well() {
+        if goal == Goal::Promote && self.is_well() && !self.is_forcing() {
             return self.release(now);
         }
         self.watch_the_clock(now);

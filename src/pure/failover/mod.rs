@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A planned switchover goes from Steady by its own way to the same commit and promotion; see
-//! `switchover`.
+//! `switchover`. An operator may say that the primary is lost; see `forced`.
 //!
 //! # Invariants (`assert!`, also in release)
 //!
@@ -36,6 +36,7 @@ mod account;
 mod brain;
 mod discover;
 mod event;
+mod forced;
 mod gate;
 mod guarded;
 mod lost;
@@ -44,6 +45,7 @@ mod preflight;
 mod rejoin;
 mod select;
 mod serve;
+mod standstill;
 mod switchover;
 mod view;
 
@@ -56,6 +58,8 @@ pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 
 #[cfg(test)]
 mod brain_test;
+#[cfg(test)]
+mod forced_test;
 #[cfg(test)]
 mod guard_test;
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Brain {
         if report.loading {
             return Some(format!("{name} has not said what it has loaded"));
         }
-        let link = report.link()?;
+        let Some(link) = report.link() else { return self.standstill_reason() };
         Some(format!("{name} says that it is a replica of {}:{}", link.host, link.port))
     }
 
@@ -157,6 +157,9 @@ impl Brain {
             return self.follow(now, heir);
         }
         self.recollect(now);
+        if self.is_forcing() {
+            return self.force(now);
+        }
         if self.is_well() {
             return self.release(now);
         }

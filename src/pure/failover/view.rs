@@ -29,7 +29,9 @@ impl Brain {
         match &self.phase {
             Phase::Discovering => "discovering",
             Phase::Steady => "steady",
+            Phase::Suspecting if self.forced.is_some() => "failing-over",
             Phase::Suspecting if self.lost_from.is_some() => "halted",
+            Phase::Suspecting if self.standstill.is_some() => "held",
             Phase::Suspecting => "suspecting",
             Phase::Switching(_) => "switching-over",
             Phase::Committing { .. } | Phase::Promoting(_) if self.switch.is_some() => {

@@ -33,6 +33,7 @@ impl World {
                 let is_better = |it: &Node| {
                     it.life == Life::Running
                         && !it.is_cut
+                        && !(self.is_forced && it.follows.is_none())
                         && it.replid == chosen.replid
                         && it.offset > chosen.offset + 200
                 };

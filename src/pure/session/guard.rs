@@ -30,10 +30,10 @@ use super::log::Entry;
 use super::machine::Session;
 use super::rounds::{GuardedReads, Promise, Verdict};
 use super::{Expect, World, texts};
+use crate::pure::backlog::Backlog;
 use crate::pure::command::Effect;
 use crate::pure::resp::reply;
 use crate::pure::topology::Epoch;
-use bytes::BytesMut;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -254,6 +254,11 @@ impl Session {
         }
     }
 
+    /// Whether a promise holds for this session: then no reply may go past [`Session::to_client`].
+    pub const fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
     /// Whether the client has all that it was answered; some may still wait to be confirmed.
     pub fn is_delivered(&self) -> bool {
         self.out.is_empty()
@@ -275,13 +280,6 @@ impl Session {
     /// Which promise the reply `frame` to `entry` has to keep.
     pub(super) fn kind_of(&self, entry: &Entry, frame: &[u8]) -> Option<Kind> {
         self.guard.as_ref().and_then(|it| it.kind(entry, frame))
-    }
-
-    /// The reply `frame` to `entry` was just put into `out`.
-    pub(super) fn guard_reply(&mut self, world: &mut World, entry: Option<&Entry>, frame: &[u8]) {
-        if let Some(kind) = entry.and_then(|it| self.kind_of(it, frame)) {
-            self.withhold(world, kind, self.out.len() - frame.len());
-        }
     }
 
     /// The reply in `out` from `from` on waits to be confirmed.
@@ -359,7 +357,7 @@ impl Session {
             return false;
         };
         guard.marks.pop_back();
-        self.out.truncate(place(mark.start, guard.base));
+        self.out.take_back(place(mark.start, guard.base));
         let text = guard.doubt(mark.kind, true);
         self.out.extend_from_slice(&text);
         // As a command without an answer it is counted by the caller.
@@ -375,7 +373,7 @@ impl Session {
             return;
         }
         let old = std::mem::take(&mut self.out);
-        let mut out = BytesMut::with_capacity(old.len());
+        let mut out = Backlog::new();
         let mut kept = VecDeque::new();
         let mut done = 0;
         for mark in std::mem::take(&mut guard.marks) {

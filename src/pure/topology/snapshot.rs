@@ -18,7 +18,7 @@ pub struct Snapshot {
     /// Name of the node that serves, or served last.
     pub primary: Option<String>,
     /// What the control plane is doing, in one word: `discovering`, `steady`, `suspecting`,
-    /// `failing-over`, `switching-over`, `halted`.
+    /// `failing-over`, `switching-over`, `halted`; `held` when an operator wants it.
     pub phase: String,
     /// Why commands are held, or why no failover is possible; a sentence for an operator.
     pub reason: Option<String>,

@@ -132,8 +132,7 @@ impl Proxy {
             .map(|(name, it)| json!({ "name": name, "address": it.addr().to_string() }))
             .collect();
         // The whole set can be run against either kind of upstream connection.
-        let upstream =
-            std::env::var("SEGUE_TEST_UPSTREAM").unwrap_or_else(|_| "dedicated".to_owned());
+        let upstream = std::env::var("SEGUE_TEST_UPSTREAM").unwrap_or_else(|_| "shared".to_owned());
         let config = json!({
             "listen": [{ "address": listen.addr().to_string() }],
             "http": { "address": http.addr().to_string() },
