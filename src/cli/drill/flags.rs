@@ -69,7 +69,8 @@ pub(in crate::cli) struct Drill {
           value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// How long `--watch` waits for a failover, up to 1h.
-    #[arg(long = "for", value_name = "DURATION", default_value = "10m", value_parser = watch_for)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "10m", value_parser = watch_for,
+          requires = "watch")]
     pub(super) watch_for: Duration,
     /// Where clients connect: host:port or unix:/path; `listen` of the configuration, if not given.
     #[arg(long, value_name = "ADDRESS")]
@@ -277,7 +278,8 @@ mod tests {
             &["--clients", "2"],
             &["--rate", "0"],
             &["--seconds", "0"],
-            &["--for", "2h"],
+            &["--watch", "--for", "2h"],
+            &["--for", "1m"],
             &["--connect", "nowhere"],
             &["--password-file", "a", "--password-env", "B"],
         ] {

@@ -30,10 +30,14 @@ impl World {
                 assert_eq!(first, node, "one epoch, two candidates");
                 self.promoted.push((epoch, node));
                 let chosen = &self.nodes[usize::from(node.0)];
+                // Who was given up by an operator may have more, and is not asked.
+                let is_forced = self.notes.iter().any(|it| {
+                    matches!(it, Note::PrimaryLost { reason, .. } if reason.starts_with("an operator"))
+                });
                 let is_better = |it: &Node| {
                     it.life == Life::Running
                         && !it.is_cut
-                        && !(self.is_forced && it.follows.is_none())
+                        && !(is_forced && it.follows.is_none())
                         && it.replid == chosen.replid
                         && it.offset > chosen.offset + 200
                 };

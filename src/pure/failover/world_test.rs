@@ -129,8 +129,6 @@ pub(super) struct World {
     told_primary: Vec<bool>,
     pub(super) orders: Vec<Order>,
     pub(super) told: Vec<Progress>,
-    /// An operator gave a primary up that may be well.
-    is_forced: bool,
     /// Until when each node is paused.
     pub(super) paused: Vec<u64>,
 }
@@ -198,7 +196,6 @@ impl World {
             told_primary: vec![false; count],
             orders: Vec::new(),
             told: Vec::new(),
-            is_forced: false,
             paused: vec![0; count],
         };
         for n in 0..count {
@@ -270,7 +267,6 @@ impl World {
     }
 
     pub(super) fn step(&mut self, event: Event) {
-        self.is_forced |= matches!(event, Event::Forced(_));
         let actions = self.brain.step(Time::from_millis(self.now), event);
         for action in actions {
             match action {

@@ -10,7 +10,8 @@
 //! # Deliberately absent
 //!
 //! Help for the clients: no retry of any kind. One connects again only after its disconnection was
-//! counted.
+//! counted. And the `redis` crate, which `examples/failover` uses on purpose: the binary would carry
+//! a second client library for ten commands, and what it does by itself would have to be known.
 
 mod client;
 mod pairs;

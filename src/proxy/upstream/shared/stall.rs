@@ -15,7 +15,7 @@ use crate::pure::time::Time;
 use std::time::Duration;
 
 /// How long others may have to wait for a reader that takes nothing.
-const STALL_MAX: Duration = Duration::from_secs(10);
+const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// A reader that does not keep up.
 #[derive(Clone, Copy, Debug)]
