@@ -16,8 +16,8 @@ use crate::ops::{self, drain::Drained, signals::Signals};
 use crate::proxy::{self, Accepting, Listener};
 use crate::pure::command::Table;
 use crate::pure::resp::{LINE_MAX, request};
-use crate::pure::session::{Limits, Policy};
-use crate::pure::topology::{Route, Signal};
+use crate::pure::session::{Limits, Policy, Promise};
+use crate::pure::topology::{Acknowledged, Route, Signal};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recent::Recent;
@@ -137,6 +137,7 @@ async fn serve(config: &Config, metrics: Arc<Metrics>, recent: Recent) -> Result
             sessions_max: sessions_max as u64,
             hold_max_bytes: config.hold().max_bytes() as u64,
         },
+        listeners: ops::status::Listener::all(config),
         started,
         recent,
     });
@@ -169,7 +170,8 @@ async fn serve(config: &Config, metrics: Arc<Metrics>, recent: Recent) -> Result
 
 /// Every socket that others find us at.
 struct Sockets {
-    listeners: Vec<Listener>,
+    /// Each with the promise that holds for its clients.
+    listeners: Vec<(Listener, Option<usize>)>,
     http: Option<TcpListener>,
     control: ops::control::Control,
 }
@@ -177,8 +179,11 @@ struct Sockets {
 impl Sockets {
     async fn bind(config: &Config) -> Result<Self, Error> {
         let mut listeners = Vec::new();
+        let promises = promises(config);
         for it in config.listen() {
-            listeners.push(match it.address() {
+            let promise = it.durability().map(|it| it.promise());
+            let promise = promises.iter().position(|other| promise == Some(*other));
+            let listener = match it.address() {
                 ListenAddress::Tcp(addr) => {
                     info!(%addr, "Listening");
                     Listener::Tcp(listen::tcp(*addr)?)
@@ -187,7 +192,8 @@ impl Sockets {
                     info!(path = %path.display(), "Listening");
                     Listener::from(listen::unix(path, CLIENT_SOCKET_MODE).await?)
                 }
-            });
+            };
+            listeners.push((listener, promise));
         }
         let http = config.http().map(listen::tcp).transpose()?;
         let control = ops::control::Control::bind(config.control()).await?;
@@ -203,9 +209,10 @@ impl Sockets {
         draining: &watch::Sender<bool>,
         stopping: &watch::Sender<bool>,
     ) -> impl Future<Output = ()> + use<> {
-        for listener in self.listeners {
+        for (listener, promise) in self.listeners {
             let accepting = Rc::clone(accepting);
-            tokio::task::spawn_local(proxy::accept(listener, accepting, draining.subscribe()));
+            let accept = proxy::accept(listener, promise, accepting, draining.subscribe());
+            tokio::task::spawn_local(accept);
         }
         let http = self.http.map(|listener| {
             tokio::task::spawn_local(ops::http::serve(
@@ -265,6 +272,8 @@ impl Channels {
 struct Confirmations {
     confirmed: Vec<watch::Receiver<u64>>,
     drained: Vec<watch::Receiver<u64>>,
+    /// And of what it has acknowledged.
+    acknowledged: Vec<watch::Receiver<Option<Acknowledged>>>,
 }
 
 fn start_workers(
@@ -279,10 +288,13 @@ fn start_workers(
         let (confirmed, drained) = (watch::Sender::new(0), watch::Sender::new(0));
         confirmations.confirmed.push(confirmed.subscribe());
         confirmations.drained.push(drained.subscribe());
+        let acknowledged = watch::Sender::default();
+        confirmations.acknowledged.push(acknowledged.subscribe());
         let ends = proxy::Ends {
             route: channels.route.subscribe(),
             confirmed,
             drained,
+            acknowledged,
             signals: channels.signals.0.clone(),
             table: channels.table.subscribe(),
             draining: channels.draining.subscribe(),
@@ -307,6 +319,7 @@ fn start_control(
         route: channels.route,
         confirmed: confirmations.confirmed,
         drained: confirmations.drained,
+        acknowledged: confirmations.acknowledged,
         requests: channels.requests.1,
         signals: channels.signals.1,
         snapshot: channels.snapshot,
@@ -353,7 +366,20 @@ fn worker_settings(config: &Config) -> proxy::Settings {
         },
         hold_bytes_max: config.hold().max_bytes() / config.workers(),
         dial_limit: config.health().timeout(),
+        promises: promises(config),
+        credentials: config.group().credentials().cloned(),
     }
+}
+
+/// What guarded listeners promise, each different one once.
+fn promises(config: &Config) -> Vec<Promise> {
+    let mut promises = Vec::new();
+    for promise in config.listen().iter().filter_map(|it| Some(it.durability()?.promise())) {
+        if !promises.contains(&promise) {
+            promises.push(promise);
+        }
+    }
+    promises
 }
 
 /// `sessions.max`, or as many as the limit of open files lets in.

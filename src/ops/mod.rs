@@ -45,6 +45,8 @@ pub struct State {
     pub draining: watch::Receiver<bool>,
     /// The limits in force.
     pub limits: status::Limits,
+    /// Where clients connect.
+    pub listeners: Vec<status::Listener>,
     /// When the process started.
     pub started: Instant,
     /// The last transitions of the group.

@@ -26,6 +26,7 @@ fn world() -> World {
         metrics: Arc::new(Metrics::new(["a"], Dropped::default()).expect("registers")),
         draining: draining.subscribe(),
         limits: Limits { sessions_max: 10, hold_max_bytes: 1_000 },
+        listeners: Vec::new(),
         started: Instant::now(),
         recent: Recent::default(),
     };

@@ -30,6 +30,7 @@ fn state() -> (watch::Sender<Arc<Snapshot>>, Arc<State>) {
         metrics: Arc::new(Metrics::new(["a"], Dropped::default()).expect("registers")),
         draining: watch::Sender::new(false).subscribe(),
         limits: Limits { sessions_max: 10, hold_max_bytes: 1_000 },
+        listeners: Vec::new(),
         started: Instant::now(),
         recent: Recent::default(),
     };

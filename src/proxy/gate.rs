@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Bytes read from a socket at once. What a session keeps is copied out; the buffer is the
 /// worker's, so an idle session has none.
@@ -32,6 +32,8 @@ pub(super) struct Gate {
     pub(super) dial_limit: Duration,
     /// Connections that sessions share, by what these have in common.
     pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
+    /// Woken when a round of guarded writes is wanted, or the route is new.
+    pub(super) guards: Vec<Notify>,
     /// Those of them to which nobody new may come.
     retired: RefCell<Vec<Rc<Shared>>>,
     /// Pipes that nobody uses, and how many there are in all.
@@ -55,6 +57,7 @@ impl Gate {
         dial_limit: Duration,
     ) -> Self {
         Self {
+            guards: world.rounds.iter().map(|_| Notify::new()).collect(),
             world: RefCell::new(world),
             cells,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
@@ -97,6 +100,7 @@ impl Gate {
         }
         self.world.borrow_mut().set_route(route);
         self.each_shared(|it| it.on_route(self, route.epoch));
+        self.guards.iter().for_each(Notify::notify_one);
         self.wake_all();
     }
 
@@ -135,6 +139,11 @@ impl Gate {
     /// A session begins.
     pub(super) fn register(&self, seat: Seat) {
         self.seats.borrow_mut().insert(seat.id, seat);
+    }
+
+    /// The session of this number, if it is not over.
+    pub(super) fn seat(&self, id: u64) -> Option<Seat> {
+        self.seats.borrow().get(&id).cloned()
     }
 
     /// An empty pipe; nothing if there are enough, or no descriptors: then bytes are copied.
@@ -204,6 +213,13 @@ impl Gate {
         self.cells.in_flight_bytes.set(world.budget.used as u64);
         self.cells.hold_commands.set(world.held.commands as u64);
         self.cells.hold_bytes.set(world.held.bytes as u64);
+        for (rounds, guard) in world.rounds.iter().zip(&self.guards) {
+            self.cells.withheld_replies.set(world.withheld.replies as u64);
+            self.cells.withheld_bytes.set(world.withheld.bytes as u64);
+            if rounds.is_wanted() {
+                guard.notify_one();
+            }
+        }
         if world.is_drained() {
             let version = world.route.version;
             self.drained.send_if_modified(|it| std::mem::replace(it, version) != version);

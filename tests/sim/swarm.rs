@@ -175,5 +175,6 @@ fn params(rng: &mut Rng) -> Params {
         max_link_down: ms(rng.pick(&[3_000, 10_000, 10_000])),
         rejoin: Rejoin::Auto,
         discover: false,
+        guarded: None,
     }
 }

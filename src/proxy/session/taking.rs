@@ -71,7 +71,9 @@ struct Taking<'a> {
 impl Taking<'_> {
     /// What of `bytes`, which are for the client, it did not take at once.
     fn left<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        if bytes.len() < OFFER_MIN || !self.driver.machine.to_client().is_empty() {
+        // What a guarded session is told may have to wait.
+        let is_first = self.driver.machine.is_delivered() && !self.driver.machine.is_guarded();
+        if bytes.len() < OFFER_MIN || !is_first {
             return bytes;
         }
         bytes.get(self.driver.offer(bytes)..).unwrap_or_default()
@@ -93,7 +95,7 @@ impl Taker for Taking<'_> {
             return false;
         }
         let part = start.get(..passable).unwrap_or_default();
-        if self.driver.machine.on_shared_part(part) {
+        if self.driver.machine.on_shared_part(self.world, part) {
             let left = self.left(part);
             self.driver.machine.deliver_later(left);
         }

@@ -38,6 +38,7 @@ mod discover;
 mod event;
 mod forced;
 mod gate;
+mod guarded;
 mod lost;
 mod member;
 mod preflight;
@@ -51,6 +52,7 @@ mod view;
 pub use account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
 pub use brain::{Brain, Params, Rejoin};
 pub use event::{Action, Endpoint, Event, Finding, NodeSpec, Note, Order, Outcome, Probed};
+pub use guarded::Guarded;
 pub use preflight::{Ask, Checked};
 pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 

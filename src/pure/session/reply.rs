@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// Passes on the beginning of a reply that is too large to be collected.
-    fn pass_part(&mut self, world: &World, rest: &[u8]) -> usize {
+    fn pass_part(&mut self, world: &mut World, rest: &[u8]) -> usize {
         let passing = match self.passing {
             Some(passing) => passing,
             None => {
@@ -88,7 +88,9 @@ impl Session {
                 }
             }
         };
-        self.passing = Some(passing);
+        if self.passing.is_none() {
+            self.begin_passing(world, passing, rest);
+        }
         let part = self.replies.passable(rest.len());
         self.replies.consumed(part);
         if !passing.hidden {
@@ -97,12 +99,23 @@ impl Session {
         part
     }
 
+    /// The reply that starts with `start` passes as it comes.
+    pub(super) fn begin_passing(&mut self, world: &mut World, passing: Passing, start: &[u8]) {
+        self.passing = Some(passing);
+        if self.guard.is_some() && !passing.hidden && !passing.unasked {
+            self.withhold_open(world, start);
+        }
+    }
+
     /// How many of the next `len` bytes of the node can go to the client without a look at them:
     /// they are the inside of a large reply, and nothing is before them.
     pub fn passes(&self, len: usize) -> usize {
         match self.passing {
             Some(Passing { hidden: false, .. })
-                if self.out.is_empty() && self.upbox.is_empty() && !self.drop_link =>
+                if self.guard.is_none()
+                    && self.out.is_empty()
+                    && self.upbox.is_empty()
+                    && !self.drop_link =>
             {
                 self.replies.passable(len)
             }
@@ -144,6 +157,7 @@ impl Session {
         if passing.unasked {
             return;
         }
+        self.close_mark();
         self.spend();
         self.suspect = false;
         if let Some(Entry { expect: Expect::Script(body), .. }) = self.pop_answered(world, now) {
@@ -198,11 +212,13 @@ impl Session {
         Some(entry)
     }
 
-    /// Whether the reply `frame` goes to the client as it is and says nothing else.
+    /// Whether the reply `frame` goes to the client as it is and says nothing else. Of a guarded
+    /// session none does: it may have to wait.
     pub fn forwards(&self, frame: &[u8]) -> bool {
         !matches!(frame.first(), Some(b'-' | b'>'))
             && matches!(self.link, Link::Up)
             && self.passing.is_none()
+            && self.guard.is_none()
             && self.state.is_plain()
             && self.log.front().is_some_and(|it| matches!(it.expect, Expect::Forward))
     }
@@ -312,6 +328,7 @@ impl Session {
         }
         self.note_acquaintance(world, frame, is_error);
         let Some(entry) = self.pop_answered(world, now) else { return };
+        let (withheld, before) = (self.kind_of(&entry, frame), self.out.len());
         match entry.expect {
             Expect::Acquaintance => {}
             Expect::Change(change) => self.answer_change(*change, frame, is_error),
@@ -319,11 +336,7 @@ impl Session {
             Expect::Exec => self.answer_exec(world, frame),
             Expect::ExecAsNull => self.answer_broken_watch(),
             Expect::DiscardAs(reply) => self.discard_as(&reply),
-            Expect::Cursor => {
-                let first = world.first_epoch.unwrap_or(self.epoch);
-                let tagged = scan::incoming(frame, first, self.epoch);
-                self.emit(tagged.as_deref().unwrap_or(frame));
-            }
+            Expect::Cursor => self.answer_cursor(world, frame),
             Expect::Script(body) => {
                 self.note_script(world, &body);
                 self.emit(frame);
@@ -362,10 +375,19 @@ impl Session {
             | Expect::Quit
             | Expect::Fatal(_) => self.emit(frame),
         }
+        if let Some(kind) = withheld {
+            self.withhold(world, kind, before);
+        }
         if frame.starts_with(PROTOCOL_ERROR) {
             // The node closes after this, and so would it have with the client.
             self.end.get_or_insert(End::Protocol);
         }
+    }
+
+    fn answer_cursor(&mut self, world: &World, frame: &[u8]) {
+        let first = world.first_epoch.unwrap_or(self.epoch);
+        let tagged = scan::incoming(frame, first, self.epoch);
+        self.emit(tagged.as_deref().unwrap_or(frame));
     }
 
     /// Learns from a reply whether the node knows the client.

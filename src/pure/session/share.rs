@@ -117,6 +117,7 @@ impl Session {
     /// A shared connection of the kind that was wished for is there.
     pub fn on_shared_link(&mut self, world: &mut World, now: Time) {
         self.retry = None;
+        self.guard_link(world);
         self.link = Link::Up;
         self.sharing.on_shared = true;
         self.pump(world, now);
@@ -164,9 +165,11 @@ impl Session {
     /// Whether it is for the client: then the caller gives it to the client, and what is left of
     /// it to [`deliver_later`](Self::deliver_later).
     #[must_use]
-    pub fn on_shared_part(&mut self, part: &[u8]) -> bool {
+    pub fn on_shared_part(&mut self, world: &mut World, part: &[u8]) -> bool {
         if self.passing.is_none() {
-            self.passing = self.passing_of(part);
+            if let Some(passing) = self.passing_of(part) {
+                self.begin_passing(world, passing, part);
+            }
             // Large replies are not for a connection that others wait for.
             self.sharing.moves = MOVES_MAX;
         }
@@ -180,6 +183,9 @@ impl Session {
 
     /// Every reply of this turn was given.
     pub fn on_turn_end(&mut self, world: &mut World, now: Time) {
+        if self.out.len() > SHARED_OUT_MAX {
+            self.give_up_withheld(world);
+        }
         // What comes for a reader that was given up is for nobody.
         if self.out.len() > SHARED_OUT_MAX || self.end == Some(End::SlowReader) {
             self.give_up_reader();
@@ -232,7 +238,7 @@ impl Session {
 
     /// The client has not read its replies for so long that others must not wait any more.
     pub fn give_up_reader(&mut self) {
-        self.out.clear();
+        self.clear_out();
         self.end.get_or_insert(End::SlowReader);
     }
 

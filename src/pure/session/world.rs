@@ -1,6 +1,8 @@
 //! What the sessions of one worker share: route, command table, policy, limits, scripts, counts.
 
+use super::guard::Withheld;
 use super::identity::Directory;
+use super::rounds::Rounds;
 use super::script::Scripts;
 use super::{Tally, Timing};
 use crate::pure::command::{Allow, Recent, Table};
@@ -110,6 +112,12 @@ pub struct World {
     pub held: Held,
     /// Who has nothing in flight.
     pub drain: Drain,
+    /// What guarded listeners promise, each with its rounds.
+    pub rounds: Vec<Rounds>,
+    /// Replies that wait to be confirmed.
+    pub withheld: Withheld,
+    /// Grows when the primary is found to run as another process in the same epoch.
+    pub(super) generation: u64,
     /// How long those waited that went on or were answered since this was last taken.
     pub hold_ended: Vec<Duration>,
     /// How long requests took that were answered since this was last taken.
@@ -134,6 +142,9 @@ impl World {
             in_flight: 0,
             held: Held::default(),
             drain: Drain::default(),
+            rounds: Vec::new(),
+            withheld: Withheld::default(),
+            generation: 0,
             hold_ended: Vec::new(),
             timings: Vec::new(),
             scripts: Scripts::default(),
@@ -150,6 +161,9 @@ impl World {
 
     /// Obeys a new route. The caller then tells every session.
     pub fn set_route(&mut self, route: Route) {
+        if route.epoch != self.route.epoch {
+            self.sever_rounds();
+        }
         self.route = route;
         // Each session says it again when it has seen this route.
         self.drain.drained = 0;
