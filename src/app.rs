@@ -353,6 +353,8 @@ fn worker_settings(config: &Config) -> proxy::Settings {
         },
         hold_bytes_max: config.hold().max_bytes() / config.workers(),
         dial_limit: config.health().timeout(),
+        // As long as the control plane may stand still before it asks, too.
+        stall_min: config.health().down_after(),
     }
 }
 

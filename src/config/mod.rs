@@ -46,7 +46,7 @@ pub use self::{
     control::{Control, ControlAddress},
     drain::Drain,
     error::ConfigError,
-    failover::{Failover, Rejoin},
+    failover::{Failover, Fence, Rejoin, Witnessless},
     group::{Credentials, Group, Node},
     health::Health,
     hold::Hold,

@@ -40,6 +40,8 @@ pub struct Settings {
     pub hold_bytes_max: usize,
     /// How long a connection to a node may take to be made.
     pub dial_limit: Duration,
+    /// Having stood still for so long, a worker asks before it writes to a node again.
+    pub stall_min: Duration,
 }
 
 /// The channels of one worker to the rest of the process.
@@ -166,11 +168,13 @@ async fn run(
     mut clients: mpsc::Receiver<(u64, Detached)>,
     load: Arc<Load>,
 ) {
-    let Settings { policy, limits, hold_bytes_max, dial_limit } = settings;
+    let Settings { policy, limits, hold_bytes_max, dial_limit, stall_min } = settings;
     let Ends { mut route, confirmed, drained, signals, mut table, mut draining, cells } = ends;
     let world = World::new(table.borrow_and_update().clone(), policy, limits, hold_bytes_max);
-    let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit));
+    let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit, stall_min));
     obey(&gate, &mut route, &confirmed);
+    let mut beat = interval(gate.beat_every());
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut cooling = interval(COOL_AFTER);
     cooling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -182,6 +186,7 @@ async fn run(
                 gate.world.borrow_mut().set_table(table.borrow_and_update().clone());
             }
             Ok(_) = draining.wait_for(|it| *it), if !gate.is_draining() => gate.drain(),
+            _ = beat.tick() => gate.turn(gate.now()),
             client = clients.recv() => match client {
                 Some((id, client)) => start_session(&gate, &load, id, client),
                 None => return,

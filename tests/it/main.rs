@@ -25,6 +25,7 @@ mod drain;
 mod drill;
 mod forced;
 mod frozen;
+mod guards;
 mod harness_test;
 mod held;
 mod idle;

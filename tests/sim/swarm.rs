@@ -2,7 +2,7 @@
 
 use crate::rng::Rng;
 use segue::pure::detect;
-use segue::pure::failover::{Params, Rejoin};
+use segue::pure::failover::{Params, Rejoin, Witnessless};
 use std::time::Duration;
 
 /// Microseconds.
@@ -175,5 +175,9 @@ fn params(rng: &mut Rng) -> Params {
         max_link_down: ms(rng.pick(&[3_000, 10_000, 10_000])),
         rejoin: Rejoin::Auto,
         discover: false,
+        without_witness: rng.pick(&[Witnessless::Wait, Witnessless::Promote]),
+        jitter: ms(rng.pick(&[0, 50, 50])),
+        seed: rng.range(0, 1 << 40),
+        fence: None,
     }
 }

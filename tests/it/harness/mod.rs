@@ -10,6 +10,7 @@ mod load;
 mod port;
 mod process;
 mod proxy;
+mod relay;
 mod server;
 mod value;
 
@@ -18,6 +19,7 @@ pub(crate) use group::{Group, wait_in_sync};
 pub(crate) use load::{Load, Traffic};
 pub(crate) use port::Port;
 pub(crate) use proxy::{Proxy, config_file, segue};
+pub(crate) use relay::Relay;
 pub(crate) use server::{Kind, Server};
 pub(crate) use value::Value;
 

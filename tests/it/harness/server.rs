@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn binary(self) -> PathBuf {
+    pub(crate) fn binary(self) -> PathBuf {
         let (name, variable) = match self {
             Self::Redis => ("redis-server", "SEGUE_REDIS_SERVER"),
             Self::Valkey => ("valkey-server", "SEGUE_VALKEY_SERVER"),
