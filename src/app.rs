@@ -368,6 +368,8 @@ fn worker_settings(config: &Config) -> proxy::Settings {
         dial_limit: config.health().timeout(),
         promises: promises(config),
         credentials: config.group().credentials().cloned(),
+        // As long as the control plane may stand still before it asks, too.
+        stall_min: config.health().down_after(),
     }
 }
 

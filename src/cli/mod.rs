@@ -3,6 +3,7 @@
 //! Each command is a struct with its flags and a `run` that prints nothing: text and exit
 //! code are values, so that a test needs no process. Exit codes are those of sysexits(3).
 
+mod adopt;
 mod check;
 mod config;
 mod confirm;
@@ -47,6 +48,7 @@ enum Command {
     Status(status::Status),
     Events(events::Events),
     Switchover(switchover::Switchover),
+    Adopt(adopt::Adoption),
     Failover(failover::Failover),
     Hold(hold::Hold),
     Release(hold::Release),
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Status(it) => it.run(),
         Command::Events(it) => it.run(),
         Command::Switchover(it) => it.run(),
+        Command::Adopt(it) => it.run(),
         Command::Failover(it) => it.run(),
         Command::Hold(it) => it.run(),
         Command::Release(it) => it.run(),

@@ -1,7 +1,7 @@
 //! What operators ask of the control plane.
 
-use crate::pure::failover::{Account, Ask, Millis, Progress, Verdict};
-use tokio::sync::mpsc;
+use crate::pure::failover::{Account, Adopt, Adoption, Ask, Millis, Progress, Verdict};
+use tokio::sync::{mpsc, oneshot};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,9 +16,23 @@ pub enum Kind {
     Release,
 }
 
-/// Something that an operator asks for, and who hears how it goes.
+/// What operators ask for.
 #[derive(Debug)]
-pub struct Request {
+pub enum Request {
+    /// Another primary, or none for a while.
+    Change(Change),
+    /// Whose data wins.
+    Adopt {
+        /// What.
+        ask: Adopt,
+        /// The one answer.
+        answer: oneshot::Sender<Adoption>,
+    },
+}
+
+/// A change that an operator asks for, and who hears how it goes.
+#[derive(Debug)]
+pub struct Change {
     /// Which.
     pub kind: Kind,
     /// What.

@@ -1,10 +1,10 @@
 //! How the `segue` commands ask a running Segue: one request, one answer, one deadline.
 
 use super::status::Status;
-use super::{routes, switchover};
+use super::{adopt, routes, switchover};
 use crate::config::ControlAddress;
 use crate::control::Kind;
-use crate::pure::failover::{Account, Ask, Progress};
+use crate::pure::failover::{Account, Adoption, Ask, Progress};
 use crate::telemetry::recent::Happening;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -223,6 +223,30 @@ impl Client {
         };
         let late = || ClientError::Timeout { address: self.address.clone() };
         timeout(within + CHANGE_SLACK, told).await.map_err(|_elapsed| late())?
+    }
+
+    /// Asks it to adopt a node; `query` is one of [`adopt::query`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`]. Whether it has begun is then unknown; the status tells.
+    pub async fn adopt(&self, query: &str) -> Result<Adoption, ClientError> {
+        let path = format!("{}?{query}", adopt::PATH);
+        let told = async {
+            let answer = self.send(Method::POST, &path).await?;
+            match answer.status() {
+                StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::CONFLICT => {}
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    return Err(ClientError::Timeout { address: self.address.clone() });
+                }
+                status => return Err(self.nonsense(format!("status {status}"))),
+            }
+            let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await;
+            let bytes = body.map_err(|error| self.nonsense(error))?.to_bytes();
+            serde_json::from_slice(&bytes).map_err(|error| self.nonsense(error))
+        };
+        let late = || ClientError::Timeout { address: self.address.clone() };
+        timeout(ANSWER_WITHIN, told).await.map_err(|_elapsed| late())?
     }
 
     async fn get(&self, path: &str) -> Result<Bytes, ClientError> {

@@ -5,6 +5,7 @@
 //! | [`http`] | `/metrics`, `/livez`, `/readyz`, `/api/v1/status`, `/api/v1/events` and a page, read-only |
 //! | [`control`] | the same over a Unix socket or with a token, and what changes state |
 //! | [`switchover`] | `POST /api/v1/switchover` and `failover`, answered line by line while it goes on |
+//! | [`adopt`] | `POST /api/v1/adopt`: whose data wins |
 //! | [`client`] | how the `segue` commands talk to either |
 //! | [`status`] | the one JSON shape of the status, for the API, the page and the CLI |
 //! | [`signals`], [`drain`] | how the process is asked to end, and how it does |
@@ -15,6 +16,7 @@
 //! No decision about the group: everything here reads the control plane's snapshot and the
 //! metrics, and asks nothing of a node. A node that hangs cannot make a page hang.
 
+pub mod adopt;
 mod body;
 pub mod client;
 pub mod control;

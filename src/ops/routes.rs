@@ -3,7 +3,7 @@
 use super::State;
 use super::body::Body;
 use super::status::Readiness;
-use super::switchover;
+use super::{adopt, switchover};
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method, Response, StatusCode};
@@ -23,7 +23,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
 pub(super) const EVENTS_PATH: &str = "/api/v1/events";
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
 pub(super) type Answer = Response<Body>;
@@ -38,7 +38,7 @@ pub(super) fn answer(state: &State, method: &Method, path: &str) -> Answer {
         "/api/v1/status" => status,
         EVENTS_PATH => events,
         // The control socket has answered this already.
-        _ if switchover::kind(path).is_some() => {
+        _ if path == adopt::PATH || switchover::kind(path).is_some() => {
             return plain(StatusCode::FORBIDDEN, "this changes state: ask on control.address\n");
         }
         _ => return plain(StatusCode::NOT_FOUND, "no such page\n"),

@@ -13,7 +13,7 @@
 //! A client that goes away does not stop what was begun.
 
 use super::routes::{self, Answer};
-use crate::control::{Kind, Request};
+use crate::control::{Change, Kind, Request};
 use crate::pure::failover::{Ask, Progress, Verdict};
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
@@ -86,7 +86,7 @@ pub(super) async fn answer(
         return routes::plain(StatusCode::BAD_REQUEST, text);
     };
     let (tell, mut told) = mpsc::channel(LINES_MAX);
-    let is_taken = requests.try_send(Request { kind, ask, tell }).is_ok();
+    let is_taken = requests.try_send(Request::Change(Change { kind, ask, tell })).is_ok();
     let first = timeout(FIRST_WITHIN, told.recv()).await.ok().flatten().filter(|_| is_taken);
     let Some(first) = first else {
         let text = "the control plane does not answer\n";
@@ -150,7 +150,7 @@ fn parse(query: &str) -> Option<Ask> {
 }
 
 /// Percent-encoding of everything that is not unreserved (RFC 3986, section 2.3).
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -162,7 +162,7 @@ fn encode(text: &str) -> String {
     out
 }
 
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, more)) = rest.split_first() {
@@ -214,7 +214,9 @@ mod tests {
                 let requests = requests.clone();
                 async move { answer(&requests, kind, &Method::POST, "to=b").await.status().as_u16() }
             });
-            let request = asked.recv().await.expect("asked");
+            let Some(Request::Change(request)) = asked.recv().await else {
+                panic!("a change was asked for")
+            };
             assert_eq!((request.kind, request.ask.to.as_deref()), (kind, Some("b")));
             let account = crate::pure::failover::Account {
                 outcome,

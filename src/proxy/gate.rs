@@ -6,6 +6,7 @@ use super::upstream::shared::Shared;
 use crate::net::Pipe;
 use crate::pure::session::{Key, Tally, World};
 use crate::pure::time::Time;
+use crate::pure::topology::Gate::Held;
 use crate::pure::topology::{Route, Signal, SignalKind};
 use crate::telemetry::metrics::WorkerCells;
 use std::cell::{Cell, RefCell};
@@ -19,6 +20,8 @@ use tokio::sync::{Notify, mpsc, watch};
 /// worker's, so an idle session has none.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Set in the version of a route that a worker gave itself.
+const OWN_VERSION: u64 = 1 << 63;
 /// Large replies that pass through the kernel at a time; each takes two descriptors.
 const PIPES_MAX: usize = 32;
 
@@ -46,6 +49,10 @@ pub(super) struct Gate {
     signals: mpsc::Sender<Signal>,
     drained: watch::Sender<u64>,
     started: Instant,
+    /// When this worker was seen running last.
+    beat_at: Cell<Time>,
+    /// Standing still for so long, it may have missed a change of primary.
+    stall_min: Duration,
 }
 
 impl Gate {
@@ -55,6 +62,7 @@ impl Gate {
         signals: mpsc::Sender<Signal>,
         drained: watch::Sender<u64>,
         dial_limit: Duration,
+        stall_min: Duration,
     ) -> Self {
         Self {
             guards: world.rounds.iter().map(|_| Notify::new()).collect(),
@@ -72,7 +80,33 @@ impl Gate {
             signals,
             drained,
             started: Instant::now(),
+            beat_at: Cell::new(Time::ZERO),
+            stall_min,
         }
+    }
+
+    /// Begins a turn. The stall guard of the data plane: a worker that stood still may have
+    /// missed that the primary was replaced, and the control plane may have stood still with it.
+    /// What it knows is then worth nothing until the control plane, having asked, says it again:
+    /// nothing is written to a node before a newer route arrives. Called at the beginning of
+    /// every turn that may write, and by the worker's beat.
+    pub(super) fn turn(&self, now: Time) {
+        let slept = now.since(self.beat_at.replace(now));
+        if slept < self.stall_min || self.world.borrow().route.primary().is_none() {
+            return;
+        }
+        // A hint like any other: it is answered by a probe, and then by a newer route.
+        self.signal(SignalKind::Unreachable);
+        let mut world = self.world.borrow_mut();
+        let route = world.route;
+        // A version that nobody publishes: each session sees at its next turn that something has
+        // changed. Nobody is woken for it; this may be called from within a session's own turn.
+        world.set_route(Route { version: route.version | OWN_VERSION, gate: Held, ..route });
+    }
+
+    /// How often a worker without any traffic says that it runs.
+    pub(super) fn beat_every(&self) -> Duration {
+        self.stall_min / 3
     }
 
     /// The time for the session machines.

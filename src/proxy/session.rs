@@ -136,6 +136,7 @@ impl Driver {
             self.gate.note_warm(seat.id);
         }
         let now = self.gate.now();
+        self.gate.turn(now);
         for _ in 0..ROUNDS_MAX {
             let moved = self.see_route(seat, now)
                 | self.poll_upstream(cx, seat, now)

@@ -26,6 +26,7 @@ mod drill;
 mod forced;
 mod frozen;
 mod guarded;
+mod guards;
 mod harness_test;
 mod held;
 mod idle;

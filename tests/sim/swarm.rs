@@ -2,7 +2,7 @@
 
 use crate::rng::Rng;
 use segue::pure::detect;
-use segue::pure::failover::{Params, Rejoin};
+use segue::pure::failover::{Params, Rejoin, Witnessless};
 use std::time::Duration;
 
 /// Microseconds.
@@ -176,5 +176,9 @@ fn params(rng: &mut Rng) -> Params {
         rejoin: Rejoin::Auto,
         discover: false,
         guarded: None,
+        without_witness: rng.pick(&[Witnessless::Wait, Witnessless::Promote]),
+        jitter: ms(rng.pick(&[0, 50, 50])),
+        seed: rng.range(0, 1 << 40),
+        fence: None,
     }
 }

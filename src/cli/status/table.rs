@@ -37,6 +37,10 @@ pub(super) fn render(status: &Status) -> String {
         let names = printable(&snapshot.strangers.join(", "));
         let _ = writeln!(text, "\nreported by the primary, not configured: {names}");
     }
+    if !snapshot.conflicts.is_empty() {
+        let names = printable(&snapshot.conflicts.join(", "));
+        let _ = writeln!(text, "\nclaim to be primary, and wait for `segue adopt`: {names}");
+    }
     if let Some(account) = &snapshot.last_failover {
         let _ = writeln!(text, "\nlast failover: {}", printable(&failover(account)));
     }

@@ -84,6 +84,7 @@ fn a_steady_group() {
             },
         ],
         strangers: vec!["10.0.0.7:6379".to_owned(), "10.0.0.8:6379".to_owned()],
+        conflicts: vec!["a".to_owned()],
         last_failover: Some(FailoverAccount {
             epoch: 3,
             from: Some("a".to_owned()),
@@ -108,6 +109,8 @@ b                           127.0.0.1:7001  primary  up      -        -     12ms
 10.0.0.9:6379 (discovered)  127.0.0.1:7001  replica  up      0 B      down  1m 1s   link to the primary is down
 
 reported by the primary, not configured: 10.0.0.7:6379, 10.0.0.8:6379
+
+claim to be primary, and wait for `segue adopt`: a
 
 last failover: a to b, promoted, epoch 3, commands held for 412ms
 ";

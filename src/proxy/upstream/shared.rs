@@ -205,11 +205,12 @@ impl Shared {
     }
 
     fn poll(&self, gate: &Rc<Gate>, cx: &mut Context<'_>) -> Poll<()> {
+        let now = gate.now();
+        gate.turn(now);
         let mut inner = self.inner.borrow_mut();
         if inner.task.as_ref().is_none_or(|it| !it.will_wake(cx.waker())) {
             inner.task = Some(cx.waker().clone());
         }
-        let now = gate.now();
         loop {
             let moved = match &mut inner.link {
                 Link::Down => inner.start(gate),

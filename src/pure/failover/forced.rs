@@ -23,8 +23,9 @@
 //! clients that bypass Segue until it is demoted is lost.
 
 use super::account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
-use super::brain::{Brain, Goal, Loss, Phase, Rejoin};
+use super::brain::{Brain, Goal, Loss, Phase};
 use super::event::{Action, Note};
+use super::params::Rejoin;
 use super::preflight::{Ask, NoTarget};
 use super::select::{Ranked, Ranking, Reject};
 use crate::pure::time::Time;
@@ -257,7 +258,7 @@ impl Brain {
         // Whether it is lost is for the usual rules to say, from the start.
         self.lost_from = None;
         self.phase = Phase::Suspecting;
-        self.wait(reason);
+        self.wait(now, reason);
     }
 
     /// After every step: how far it is, and whether it is over.

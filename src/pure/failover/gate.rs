@@ -3,6 +3,7 @@
 
 use super::brain::{Brain, Goal, Phase, node_at};
 use super::event::{Action, Note, Order};
+use super::probed::Endpoint;
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Report, Route};
 
@@ -43,6 +44,10 @@ impl Brain {
         self.lost_from = None;
         self.is_overdue = false;
         self.witness_told = None;
+        self.forget_tests();
+        self.turn = None;
+        self.reasons_told.clear();
+        self.conflict.clear();
         self.reason = None;
         self.rejected.clear();
         self.phase = Phase::Steady;
@@ -94,7 +99,9 @@ impl Brain {
         assert!(self.confirmed >= self.route.version, "promoted before the barrier");
         assert!(!self.opened.contains_key(&epoch), "promoted in an epoch that served");
         assert!(*self.candidates.entry(epoch).or_insert(node) == node, "one epoch, two candidates");
-        self.order(Order::Promote { node, epoch });
+        let link = self.member(node).and_then(|it| it.report()).and_then(Report::link);
+        let follows = link.map(|it| Endpoint { host: it.host.clone(), port: it.port });
+        self.order(Order::Promote { node, epoch, follows });
     }
 
     pub(super) fn order(&mut self, order: Order) {

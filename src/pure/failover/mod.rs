@@ -33,27 +33,37 @@
 //! No consensus: with several deciders, each follows by lineage what another decided.
 
 mod account;
+mod adopt;
 mod brain;
 mod discover;
 mod event;
+mod fence;
 mod forced;
 mod gate;
 mod guarded;
 mod lost;
 mod member;
+mod params;
 mod preflight;
+mod probed;
 mod rejoin;
 mod select;
 mod serve;
+mod several;
 mod standstill;
 mod switchover;
 mod view;
+mod witness;
 
 pub use account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
-pub use brain::{Brain, Params, Rejoin};
-pub use event::{Action, Endpoint, Event, Finding, NodeSpec, Note, Order, Outcome, Probed};
+pub use adopt::{Adopt, Adopted, Adoption, Fate, Other};
+pub use brain::Brain;
+pub use event::{Action, Event, Note, Order, Outcome};
+pub use fence::{Fence, Fenced, Fencing};
 pub use guarded::Guarded;
+pub use params::{Params, Rejoin, Witnessless};
 pub use preflight::{Ask, Checked};
+pub use probed::{Endpoint, Finding, NodeSpec, Probed};
 pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 
 #[cfg(test)]

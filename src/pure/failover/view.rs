@@ -21,6 +21,7 @@ impl Brain {
             reason: self.reason.clone(),
             nodes: self.nodes().map(|(node, member)| self.status(now, node, member)).collect(),
             strangers: self.strangers.clone(),
+            conflicts: self.claimants().into_iter().map(|it| self.name(it).to_owned()).collect(),
             last_failover: self.last_failover.clone(),
         }
     }

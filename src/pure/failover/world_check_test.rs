@@ -21,7 +21,7 @@ impl World {
 
     pub(super) fn check_order(&mut self, order: &Order) {
         match *order {
-            Order::Promote { node, epoch } => {
+            Order::Promote { node, epoch, .. } => {
                 assert_eq!(epoch, self.route.epoch, "promoted in another epoch");
                 assert_eq!(self.route.gate, Gate::Held, "promoted with the gate open");
                 assert!(self.confirmed >= self.route.version, "promoted before the barrier");
@@ -55,6 +55,10 @@ impl World {
                 assert_eq!(self.route.gate, Gate::Draining, "paused with the gate open");
                 assert!(self.drained >= self.route.version, "paused with writes in flight");
                 assert!(self.told_primary[usize::from(node.0)], "paused a replica");
+            }
+            Order::Reconnect { node } => {
+                assert_eq!(self.route.gate, Gate::Held, "links are cut with the gate open");
+                assert!(!self.told_primary[usize::from(node.0)], "a primary has no link");
             }
             Order::Unpause { .. } => {}
         }

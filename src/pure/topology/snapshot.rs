@@ -27,6 +27,9 @@ pub struct Snapshot {
     /// Replicas that the primary reports and nobody configured, as it names them. Empty with
     /// `group.discover: true`, where they are nodes.
     pub strangers: Vec<String>,
+    /// Nodes that claim to be primary beside ours or instead of it, and wait for `segue adopt`.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
     /// The failover that ended last.
     pub last_failover: Option<FailoverAccount>,
 }

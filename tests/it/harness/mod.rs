@@ -11,6 +11,7 @@ mod place;
 mod port;
 mod process;
 mod proxy;
+mod relay;
 mod server;
 mod value;
 
@@ -20,6 +21,7 @@ pub(crate) use load::{Load, Traffic};
 pub(crate) use place::Place;
 pub(crate) use port::Port;
 pub(crate) use proxy::{Proxy, config_file, segue};
+pub(crate) use relay::Relay;
 pub(crate) use server::{Kind, Server};
 pub(crate) use value::Value;
 

@@ -87,8 +87,8 @@ impl Sim {
                 Action::Watch(_) => {}
                 Action::Order(order) => self.order(p, order),
                 Action::Note(note) => self.note(p, &note),
-                // Nobody asks for a switchover here.
-                Action::Tell(_) => {}
+                // Nobody asks for a switchover or an adoption here.
+                Action::Tell(_) | Action::Adopted(_) | Action::Fence { .. } => {}
             }
         }
         self.check_stepped(p);
