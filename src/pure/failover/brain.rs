@@ -151,9 +151,9 @@ pub struct Brain {
     /// Primaries of unrelated histories, at start-up.
     pub(super) conflict: Vec<NodeId>,
     pub(super) last_failover: Option<FailoverAccount>,
-    /// Who was ordered to become primary in which epoch, and for whom it was opened.
+    /// Who was ordered to become primary in which epoch, and for which process it was opened.
     pub(super) candidates: BTreeMap<Epoch, NodeId>,
-    pub(super) opened: BTreeMap<Epoch, NodeId>,
+    pub(super) opened: BTreeMap<Epoch, (NodeId, RunId)>,
     /// Answers to questions asked before this count only if they are good.
     pub(super) awake_from: Time,
     beat_at: Time,

@@ -183,6 +183,7 @@ fn with_nobody_left_to_save_the_empty_primary_serves_in_the_end() {
     world.run(10_000);
     assert_noted(&world, |it| matches!(it, Note::Forgiven { .. }));
     assert_eq!(serving(&world), Some(0));
+    assert_eq!(world.route.epoch, Epoch(2), "it is another process");
 }
 
 #[test]
@@ -193,8 +194,26 @@ fn a_restart_with_its_data_is_no_failover() {
     world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
     world.run(500);
     assert_eq!(serving(&world), Some(0));
-    assert_eq!(world.route.epoch, Epoch(1));
     assert!(world.promoted.is_empty());
+}
+
+#[test]
+fn a_restarted_process_gets_an_epoch_of_its_own() {
+    // Seen as refused for a while; or back between two probes, with the gate open all the time.
+    for down_ms in [250, 0] {
+        let mut world = steady();
+        world.fault(Fault::Kill(0));
+        world.run(down_ms);
+        let epoch = world.route.epoch;
+        assert_eq!(epoch, Epoch(1));
+        world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+        world.run(500);
+        assert_eq!(serving(&world), Some(0), "down for {down_ms} ms");
+        assert_eq!(world.route.epoch, Epoch(2), "down for {down_ms} ms");
+        assert_noted(&world, |it| matches!(it, Note::Released { epoch: Epoch(2), .. }));
+        world.run(2_000);
+        assert_eq!(world.route.epoch, Epoch(2), "once");
+    }
 }
 
 #[test]

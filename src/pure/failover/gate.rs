@@ -31,10 +31,12 @@ impl Brain {
     ///
     /// # Panics
     ///
-    /// If `node` has not said that it is a primary, or the epoch belongs to another one.
+    /// If `node` has not said that it is a primary, or the epoch belongs to another node or to an
+    /// earlier process of this one.
     pub(super) fn open(&mut self, node: NodeId, epoch: Epoch) {
         let member = self.member(node).expect("only members are opened for");
-        assert!(member.report().is_some_and(Report::is_primary), "opened for a replica");
+        let report = member.report().filter(|it| it.is_primary()).expect("opened for a replica");
+        let owner = (node, report.run_id);
         assert!(self.candidates.get(&epoch).is_none_or(|it| *it == node), "another's epoch");
         let Some(addr) = member.addr else { return };
         // An epoch that was entered otherwise was handed over by nobody.
@@ -51,7 +53,7 @@ impl Brain {
         self.reason = None;
         self.rejected.clear();
         self.phase = Phase::Steady;
-        assert!(*self.opened.entry(epoch).or_insert(node) == node, "one epoch, two primaries");
+        assert!(*self.opened.entry(epoch).or_insert(owner) == owner, "one epoch, two primaries");
         let Some(standstill) = self.standstill else {
             return self.publish(epoch, Gate::Open(Primary { node, addr }));
         };
@@ -80,11 +82,14 @@ impl Brain {
             && self.confirmed >= self.route.version
     }
 
-    /// Whether the epoch in force was meant or opened for somebody else.
+    /// Whether the epoch in force was meant or opened for somebody else: another node, or an
+    /// earlier process of this one. What was sent to that process will never be answered, and its
+    /// connections need not break: a child that it left behind keeps them.
     pub(super) fn is_epoch_of_another(&self, node: NodeId) -> bool {
-        [&self.candidates, &self.opened]
-            .into_iter()
-            .any(|it| it.get(&self.route.epoch).is_some_and(|owner| *owner != node))
+        let run_id = self.member(node).and_then(|it| it.report()).map(|it| it.run_id);
+        let epoch = self.route.epoch;
+        self.candidates.get(&epoch).is_some_and(|it| *it != node)
+            || self.opened.get(&epoch).is_some_and(|it| it.0 != node || Some(it.1) != run_id)
     }
 
     /// Orders the promotion of `node` in the epoch in force.

@@ -21,7 +21,7 @@
 //! # Invariants (`assert!`, also in release)
 //!
 //! * The epoch never goes back; an epoch has at most one candidate and opens for at most one
-//!   node.
+//!   process of one node.
 //! * Nobody is promoted before every worker confirmed that the old epoch is severed.
 //! * The gate opens only for a node that said `role:master` when it was asked last.
 //! * A promotion with no answer is *unknown*: the same node is asked again, never the next,

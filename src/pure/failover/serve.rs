@@ -34,6 +34,10 @@ impl Brain {
         if let Some(reason) = self.trouble() {
             return self.hold(now, node, reason);
         }
+        if self.is_epoch_of_another(node) {
+            let reason = format!("{} runs as another process now", self.name(node));
+            return self.hold(now, node, reason);
+        }
         self.anchor();
         if let Some(doubt) = self.doubt {
             if self.is_answered(node) {
@@ -206,7 +210,8 @@ impl Brain {
             && self.members.iter().any(|it| it.is_at(&link.host, link.port))
     }
 
-    /// Lets commands flow to the primary again; nothing has changed but the time.
+    /// Lets commands flow to the primary again; nothing has changed but the time. If it was
+    /// restarted meanwhile, in a new epoch: whatever the dead process was sent is given up.
     pub(super) fn release(&mut self, now: Time) {
         let Some(node) = self.serving.as_ref().map(|it| it.node) else { return };
         let held = self.held_from.map_or(Duration::ZERO, |it| now.since(it));

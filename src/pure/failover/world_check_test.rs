@@ -7,9 +7,10 @@ impl World {
         assert!(route.version > self.route.version, "the version did not grow");
         assert!(route.epoch >= self.route.epoch, "the epoch went back");
         if let Gate::Open(primary) = route.gate {
-            let owner = *self.opened.entry(route.epoch).or_insert(primary.node);
-            assert_eq!(owner, primary.node, "one epoch, two primaries");
-            assert!(self.told_primary[usize::from(primary.node.0)], "opened for a replica");
+            let told = self.told_primary[usize::from(primary.node.0)];
+            let Some(run_id) = told else { panic!("opened for a replica") };
+            let owner = *self.opened.entry(route.epoch).or_insert((primary.node, run_id));
+            assert_eq!(owner, (primary.node, run_id), "one epoch, two primaries");
         }
         self.route = route;
         self.push(self.confirm_ms, Item::Tell(Event::Confirmed { version: route.version }));
@@ -54,11 +55,11 @@ impl World {
             Order::Pause { node, .. } => {
                 assert_eq!(self.route.gate, Gate::Draining, "paused with the gate open");
                 assert!(self.drained >= self.route.version, "paused with writes in flight");
-                assert!(self.told_primary[usize::from(node.0)], "paused a replica");
+                assert!(self.told_primary[usize::from(node.0)].is_some(), "paused a replica");
             }
             Order::Reconnect { node } => {
                 assert_eq!(self.route.gate, Gate::Held, "links are cut with the gate open");
-                assert!(!self.told_primary[usize::from(node.0)], "a primary has no link");
+                assert!(self.told_primary[usize::from(node.0)].is_none(), "a primary has no link");
             }
             Order::Unpause { .. } => {}
         }

@@ -132,9 +132,9 @@ pub(super) struct World {
     stalled_until: u64,
     pub(super) notes: Vec<Note>,
     pub(super) promoted: Vec<(Epoch, NodeId)>,
-    opened: BTreeMap<Epoch, NodeId>,
-    /// Whether the last report that was delivered said `role:master`.
-    told_primary: Vec<bool>,
+    opened: BTreeMap<Epoch, (NodeId, RunId)>,
+    /// Which process said `role:master` in the last report that was delivered, if it did.
+    told_primary: Vec<Option<RunId>>,
     pub(super) orders: Vec<Order>,
     pub(super) told: Vec<Progress>,
     pub(super) adopted: Vec<Adoption>,
@@ -205,7 +205,7 @@ impl World {
             notes: Vec::new(),
             promoted: Vec::new(),
             opened: BTreeMap::new(),
-            told_primary: vec![false; count],
+            told_primary: vec![None; count],
             orders: Vec::new(),
             told: Vec::new(),
             adopted: Vec::new(),
@@ -266,7 +266,8 @@ impl World {
             }
             Item::Tell(event) => {
                 if let Event::Probed(Probed { node, finding: Finding::Good(report), .. }) = &event {
-                    self.told_primary[usize::from(node.0)] = report.is_primary();
+                    let run_id = report.is_primary().then_some(report.run_id);
+                    self.told_primary[usize::from(node.0)] = run_id;
                 }
                 if let Event::Confirmed { version } = event {
                     self.confirmed = self.confirmed.max(version);
