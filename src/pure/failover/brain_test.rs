@@ -269,12 +269,24 @@ fn somebody_elses_promotion_is_followed() {
     world.promote_by_hand(1);
     world.nodes[0].follows = Some(1);
     world.fault(Fault::Signal(SignalKind::NotPrimary));
-    world.run(10);
+    world.run(50);
     assert_eq!(serving(&world), Some(1));
     assert_eq!(world.route.epoch, Epoch(2));
     assert!(world.promoted.is_empty());
     world.run(500);
     assert_eq!(world.nodes[2].follows, Some(1));
+}
+
+#[test]
+fn a_demoted_primary_may_answer_although_a_signal_came_first() {
+    let mut world = steady();
+    world.promote_by_hand(1);
+    world.nodes[0].follows = Some(1);
+    world.fault(Fault::Signal(SignalKind::NotPrimary));
+    world.run(20);
+    assert_eq!((world.route.epoch, world.route.gate), (Epoch(1), Gate::Held), "not severed yet");
+    world.run(20);
+    assert_eq!((world.route.epoch, serving(&world)), (Epoch(2), Some(1)));
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Brain {
         // An epoch that was entered otherwise was handed over by nobody.
         self.handed_over &= epoch == self.route.epoch;
         self.doubt = None;
+        self.follow_at = None;
         self.held_from = None;
         self.lost_from = None;
         self.is_overdue = false;
@@ -67,6 +68,7 @@ impl Brain {
     /// Publishes a new epoch that is held, and waits for its confirmation.
     pub(super) fn sever(&mut self, goal: Goal) {
         let epoch = self.route.epoch.next();
+        self.follow_at = None;
         self.handed_over = matches!(goal, Goal::Switch(_));
         self.publish(epoch, Gate::Held);
         self.phase = Phase::Committing { version: self.route.version, goal };

@@ -302,19 +302,29 @@ impl Brain {
         }
         // A primary that was demoted behind our back lives, and answers what was sent to it: with a
         // proof that it ran nothing. Severed at once, those writes would be uncertain.
-        if let (Gate::Open(_), Some(old)) = (self.route.gate, &self.serving)
-            && self.member(old.node).is_some_and(|it| it.health().is_up())
+        if let Some(old) = self.demoted_while_serving()
+            && self.follow_at.is_none()
         {
-            let (old, name) = (old.node, self.name(heir).to_owned());
-            self.hold(now, old, format!("{name} was promoted by somebody else"));
+            if matches!(self.route.gate, Gate::Open(_)) {
+                let name = self.name(heir).to_owned();
+                self.hold(now, old, format!("{name} was promoted by somebody else"));
+            }
             self.follow_at = Some(now + FOLLOW_GRACE);
             return;
         }
         self.held_from.get_or_insert(now);
-        if self.follow_at.take_if(|it| *it <= now).is_none() && self.follow_at.is_some() {
+        if self.follow_at.is_some_and(|it| it > now) {
             return;
         }
         self.sever(Goal::Follow(heir));
+    }
+
+    /// The node that served in the epoch in force, if it is up: whatever it was sent may still be
+    /// answered, also if a signal has closed the gate meanwhile.
+    fn demoted_while_serving(&self) -> Option<NodeId> {
+        let old = self.serving.as_ref()?.node;
+        let served = self.opened.contains_key(&self.route.epoch) && !self.is_epoch_of_another(old);
+        (served && self.member(old)?.health().is_up()).then_some(old)
     }
 
     /// The epoch in which `node` may serve: the one in force, unless it is another one's.
