@@ -7,7 +7,7 @@ use crate::net::Pipe;
 use crate::pure::session::{Key, Tally, World};
 use crate::pure::time::Time;
 use crate::pure::topology::Gate::Held;
-use crate::pure::topology::{Route, Signal, SignalKind};
+use crate::pure::topology::{Epoch, Route, Signal, SignalKind};
 use crate::telemetry::metrics::WorkerCells;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -237,6 +237,14 @@ impl Gate {
         if let Some(primary) = route.primary() {
             let signal = Signal { epoch: route.epoch, node: primary.node, kind };
             let _full = self.signals.try_send(signal);
+        }
+    }
+
+    /// The node of `epoch` could not be reached: news only while that epoch is in force. A dial
+    /// that outlives its epoch says nothing about who serves now.
+    pub(super) fn signal_unreachable(&self, epoch: Epoch) {
+        if self.world.borrow().route.epoch == epoch {
+            self.signal(SignalKind::Unreachable);
         }
     }
 

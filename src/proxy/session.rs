@@ -249,7 +249,6 @@ impl Driver {
         if connected {
             self.machine.on_link(&mut self.gate.world.borrow_mut(), now);
         } else {
-            self.gate.signal(SignalKind::Unreachable);
             self.machine.on_link_failed(&mut self.gate.world.borrow_mut(), now);
         }
         true

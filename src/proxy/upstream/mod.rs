@@ -113,6 +113,7 @@ impl Upstream {
             }
             Err(_) => {
                 gate.cells.upstream_failed.inc();
+                gate.signal_unreachable(*epoch);
                 *self = Self::None;
                 Poll::Ready(false)
             }

@@ -288,7 +288,7 @@ impl Inner {
             }
             Err(_) => {
                 gate.cells.upstream_failed.inc();
-                gate.signal(SignalKind::Unreachable);
+                gate.signal_unreachable(self.epoch);
                 self.link = Link::Down;
                 self.fail();
             }
