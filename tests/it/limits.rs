@@ -7,6 +7,7 @@ on_both!(
     commands_that_turn_the_group_against_itself_are_refused,
     what_is_allowed_is_forwarded,
     one_session_too_many_gets_the_servers_words,
+    a_node_without_room_is_tried_again,
 );
 
 /// Goal: commands that would change roles or stop nodes are refused with the key that allows
@@ -94,4 +95,30 @@ fn one_session_too_many_gets_the_servers_words(kind: Kind) {
     all.pop();
     eventually("there is room", || (sessions() == 2).then_some(()));
     assert_eq!(proxy.client().call(&["PING"]), "+PONG");
+}
+
+/// Goal: a node that turns a connection away (`maxclients`) has run nothing of what was sent on it:
+/// the client is told nothing, and its writes run once when there is room.
+///
+/// Method: leave no room, pipeline writes, make room; with connections of both kinds.
+fn a_node_without_room_is_tried_again(kind: Kind) {
+    for upstream in ["shared", "dedicated"] {
+        let node = Server::primary(kind);
+        let proxy =
+            Proxy::over(&[&node]).with(|it| it["sessions"]["upstream"] = json!(upstream)).start();
+        proxy.wait_ready();
+        let mut admin = node.client();
+        assert_eq!(admin.call(&["CONFIG", "SET", "maxclients", "1"]), "+OK");
+        let mut client = proxy.client();
+        client.send_all(&[&["INCR", "n"], &["INCR", "n"], &["SET", "k", "v"]]);
+        eventually("the node turns connections away", || {
+            let stats = admin.call(&["INFO", "stats"]).text();
+            let rejected = stats.lines().find_map(|it| it.strip_prefix("rejected_connections:"));
+            rejected.and_then(|it| it.trim().parse::<u64>().ok()).filter(|it| *it > 1)
+        });
+        assert_eq!(admin.call(&["CONFIG", "SET", "maxclients", "1000"]), "+OK");
+        for expected in [":1", ":2", "+OK"] {
+            assert_eq!(client.read(), expected, "{upstream}");
+        }
+    }
 }

@@ -77,6 +77,8 @@ struct Inner {
     waiting: Vec<Waker>,
     failures: u64,
     refused: bool,
+    /// The node has said nothing yet on this connection.
+    fresh: bool,
     task: Option<Waker>,
     idle: Option<Pin<Box<Sleep>>>,
     over: bool,
@@ -111,6 +113,7 @@ impl Shared {
             waiting: Vec::new(),
             failures: 0,
             refused: false,
+            fresh: false,
             task: None,
             idle: None,
             over: false,
@@ -283,6 +286,7 @@ impl Inner {
                 gate.cells.upstream_opened.inc();
                 gate.cells.upstream_connections.inc();
                 let (out, left) = key.handshake();
+                self.fresh = left == 0;
                 let out = BytesMut::from(out.as_slice());
                 self.link = Link::Greeting { stream, out, seen: BytesMut::new(), left };
             }

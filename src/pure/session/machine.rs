@@ -104,6 +104,8 @@ pub struct Session {
     /// The part of a reply that has arrived.
     pub(super) upbox: Backlog,
     pub(super) replies: reply::Scanner,
+    /// The dedicated link has brought nothing yet.
+    pub(super) is_fresh: bool,
     pub(super) passing: Option<Passing>,
     pub(super) out: Backlog,
     /// What may be delivered of that, if a promise about writes holds for this session.
@@ -161,6 +163,7 @@ impl Session {
             epoch: world.route.epoch,
             upbox: Backlog::new(),
             replies: reply::Scanner::new(),
+            is_fresh: false,
             passing: None,
             out: Backlog::new(),
             guard: None,
@@ -248,6 +251,7 @@ impl Session {
         self.guard_link(world);
         self.sharing.on_shared = false;
         self.replies = reply::Scanner::new();
+        self.is_fresh = true;
         self.upbox.clear();
         self.link = Restoring::new(self, world)
             .map_or(Link::Up, |restoring| Link::Restoring(Box::new(restoring)));

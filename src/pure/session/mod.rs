@@ -54,6 +54,7 @@ mod texts;
 mod timing;
 mod tracking;
 mod transaction;
+mod turned_away;
 mod world;
 
 pub use crate::pure::resp::write::Proto;

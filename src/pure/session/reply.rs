@@ -54,6 +54,9 @@ impl Session {
             match self.replies.scan(rest) {
                 Scan::Frame { len } => {
                     let frame = rest.get(..len).unwrap_or_default();
+                    if self.is_turned_away(world, now, frame) {
+                        return input.len();
+                    }
                     match self.passing.take() {
                         Some(passing) => self.pass_end(world, now, passing, frame),
                         None => self.on_frame(world, now, frame),

@@ -224,7 +224,7 @@ impl Session {
             return;
         }
         self.retry_later(world, now);
-        if line == b"-ERR max number of clients reached" {
+        if line == super::turned_away::NO_ROOM {
             return;
         }
         world.tally.restore_failures += 1;

@@ -55,6 +55,13 @@ impl Inner {
         input: &[u8],
         touched: &mut Vec<Seat>,
     ) -> Option<usize> {
+        if self.fresh
+            && let Some(seat) = self.mux.first()
+            && seat.with(|it| it.machine.has_no_room(input))
+        {
+            self.seats.values().for_each(|seat| seat.with(|it| it.machine.turned_away()));
+            return None;
+        }
         let mut done = 0;
         while let Some(rest) = input.get(done..).filter(|it| !it.is_empty()) {
             let run = match self.mux.first().cloned() {
@@ -68,6 +75,7 @@ impl Inner {
                     run
                 }
             };
+            self.fresh &= matches!(run, Run::Hungry(0));
             match run {
                 Run::Over(used) => done += used,
                 Run::Hungry(used) => return Some(done + used),
