@@ -12,8 +12,21 @@ use super::recover::Recovery;
 use super::{Proof, World, texts};
 use crate::pure::command::Effect;
 use crate::pure::resp::reply;
+use crate::pure::time::Time;
 
 impl Session {
+    /// What was sent may be sent to somebody else, and that somebody is to be found.
+    pub(super) fn note_proof(&mut self, world: &mut World, now: Time, proof: Proof) {
+        if let Some(count) = world.tally.proofs.get_mut(proof.index()) {
+            *count += 1;
+        }
+        // What an outwaited node says of itself is no news.
+        if self.is_current(world) {
+            self.proof_seen |= proof != Proof::NoReplicas;
+            self.retry_later(world, now);
+        }
+    }
+
     /// The node has proved not to be a primary: nothing is sent to it any more.
     pub(super) fn start_draining(&mut self) {
         self.suspect = true;

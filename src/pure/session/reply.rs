@@ -266,17 +266,6 @@ impl Session {
         })
     }
 
-    pub(super) fn note_proof(&mut self, world: &mut World, now: Time, proof: Proof) {
-        if let Some(count) = world.tally.proofs.get_mut(proof.index()) {
-            *count += 1;
-        }
-        // What an outwaited node says of itself is no news.
-        if self.is_current(world) {
-            self.proof_seen |= proof != Proof::NoReplicas;
-            self.retry_later(world, now);
-        }
-    }
-
     /// Whether the frame that starts with `start` answers no request.
     fn is_unasked(&self, start: &[u8]) -> bool {
         match start.first() {
