@@ -43,6 +43,8 @@ pub(crate) enum Event {
     OrderTimesOut { proxy: usize, job: u64, stage: Stage },
     RouteArrives { proxy: usize, worker: usize, serial: u64 },
     Confirmed { proxy: usize, serial: u64 },
+    Drained { proxy: usize, serial: u64 },
+    Asked { proxy: usize, serial: u64, to: Option<String>, timeout: Duration },
     Signalled { proxy: usize, serial: u64, signal: Signal },
     ClientSpeaks { client: usize },
     Dialed { session: usize, serial: u64 },
@@ -217,6 +219,8 @@ impl Sim {
             | Event::OrderReplies { proxy, .. }
             | Event::OrderTimesOut { proxy, .. }
             | Event::Confirmed { proxy, .. }
+            | Event::Drained { proxy, .. }
+            | Event::Asked { proxy, .. }
             | Event::Signalled { proxy, .. } => (*proxy, None),
             Event::RouteArrives { proxy, worker, .. } => (*proxy, Some(*worker)),
             Event::ClientSpeaks { client } => {
@@ -284,6 +288,8 @@ impl Sim {
                 self.route_arrives(proxy, worker, serial);
             }
             Event::Confirmed { proxy, serial } => self.confirmed(proxy, serial),
+            Event::Drained { proxy, serial } => self.drained(proxy, serial),
+            Event::Asked { proxy, serial, to, timeout } => self.asked(proxy, serial, to, timeout),
             Event::Signalled { proxy, serial, signal } => self.signalled(proxy, serial, signal),
             Event::ClientSpeaks { client } => self.client_speaks(client),
             Event::Dialed { session, serial } => self.dialed(session, serial),

@@ -38,10 +38,12 @@ pub(crate) enum Fault {
     Stuck,
     /// A proxy is killed and comes back knowing nothing.
     Forget,
+    /// No fault: an operator asks for a switchover.
+    Switch,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Kill,
         Self::Vanish,
         Self::Stop,
@@ -54,6 +56,7 @@ impl Fault {
         Self::Doze,
         Self::Stuck,
         Self::Forget,
+        Self::Switch,
     ];
 
     /// Whether a proxy, or a part of one, stands still.
@@ -107,6 +110,12 @@ pub(crate) struct Swarm {
     pub(crate) backlog: u64,
     pub(crate) think: Us,
     pub(crate) hold_timeout: Us,
+    /// Bytes that one worker may hold.
+    pub(crate) hold_bytes: usize,
+    /// Requests that a client has under way at most.
+    pub(crate) pipeline: usize,
+    /// Nothing goes wrong, and nobody may notice the switchovers.
+    pub(crate) is_calm: bool,
 }
 
 impl Swarm {
@@ -116,6 +125,10 @@ impl Swarm {
         let mut faults: Vec<Fault> = Fault::ALL.into_iter().filter(|_| rng.chance(35)).collect();
         if faults.is_empty() {
             faults.push(Fault::Kill);
+        }
+        let is_calm = rng.chance(8);
+        if is_calm {
+            faults = vec![Fault::Switch];
         }
         let priority = |_| if rng.chance(8) { 0 } else { rng.pick(&[100, 100, 100, 50]) };
         let priorities = (0..nodes).map(priority).collect();
@@ -137,12 +150,12 @@ impl Swarm {
             ]),
             remembers_role: rng.chance(50),
             latency: rng.pick(&[50, 200, 1_000, 5_000]),
-            spike_percent: rng.pick(&[0, 0, 1, 5]),
+            spike_percent: if is_calm { 0 } else { rng.pick(&[0, 0, 1, 5]) },
             spike: rng.range(20, 400) * MS,
-            answer_lost_percent: rng.pick(&[0, 0, 10, 40]),
+            answer_lost_percent: if is_calm { 0 } else { rng.pick(&[0, 0, 10, 40]) },
             late_orders: rng.chance(15),
             pump_every: rng.pick(&[2, 10, 30]) * MS,
-            apply_lag: rng.pick(&[0, 0, 5, 100, 600]) * MS,
+            apply_lag: rng.pick(if is_calm { &[0, 5, 100] } else { &[0, 0, 5, 100, 600] }) * MS,
             ping_every: rng.pick(&[1, 1, 10]) * SECOND,
             repl_timeout: rng.pick(&[3, 10, 60]) * SECOND,
             sync_for: rng.pick(&[10, 100, 1_000, 3_000]) * MS,
@@ -150,6 +163,9 @@ impl Swarm {
             backlog: rng.pick(&[500, 10_000, 1 << 20]),
             think: rng.pick(&[10, 30, 80]) * MS,
             hold_timeout: rng.pick(&[2, 5, 10]) * SECOND,
+            hold_bytes: if is_calm { 1 << 26 } else { rng.pick(&[1 << 26, 1 << 26, 1 << 26, 600]) },
+            pipeline: rng.pick(&[8, 8, 40]),
+            is_calm,
         }
     }
 }

@@ -108,7 +108,8 @@ fn account(ran: &[Ran]) {
     let sum = |of: fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
     eprintln!(
         "{} seeds, {:.2} simulated hours, {} events; {} faults, {} promotions, {} followed, {} \
-         primaries without their data, {} spared for a witness, {} recovered; writes: {} \
+         primaries without their data, {} spared for a witness, {} recovered, {} switchovers ({} \
+         taken back); writes: {} \
          acknowledged ({} lost), {} refused, {} unknown; slowest to heal: {} ms; a human is \
          needed: {}",
         ran.len(),
@@ -120,6 +121,8 @@ fn account(ran: &[Ran]) {
         sum(|it| it.stats.amnesias),
         sum(|it| it.stats.witnesses),
         sum(|it| it.stats.recoveries),
+        sum(|it| it.stats.switchovers),
+        sum(|it| it.stats.switchovers_undone),
         sum(|it| it.stats.acked),
         sum(|it| it.stats.lost),
         sum(|it| it.stats.refused),

@@ -94,7 +94,7 @@ impl Sim {
 
     /// The last look at a candidate; the same words as the executor's.
     fn look_again(&self, node: usize, run: u64, order: &Order) -> Reply {
-        if matches!(order, Order::Follow { .. }) {
+        if !matches!(order, Order::Promote { .. }) {
             return Reply::Connected(run);
         }
         match self.find(node) {
@@ -112,7 +112,17 @@ impl Sim {
     fn carry_out(&mut self, proxy: usize, node: usize, order: &Order) -> Outcome {
         let of = match order {
             Order::Promote { .. } => None,
-            Order::Pause { .. } | Order::Unpause { .. } => return Outcome::Done,
+            Order::Pause { span, .. } => {
+                if let Some(error) = self.nodes[node].impairment(self.now) {
+                    return Outcome::Refused(error.to_owned());
+                }
+                self.nodes[node].paused_until = self.now + super::micros(*span);
+                return Outcome::Done;
+            }
+            Order::Unpause { .. } => {
+                self.nodes[node].paused_until = 0;
+                return Outcome::Done;
+            }
             Order::Follow { primary, .. } => Some(usize::from(primary.0)),
         };
         self.check_carried_out(proxy, node, order);

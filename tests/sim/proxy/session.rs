@@ -4,6 +4,7 @@
 //! arrives: closing a socket takes nothing back.
 
 use crate::network::End;
+use crate::node::serve::Memory;
 use crate::sim::{Event, Sim};
 use crate::swarm::{MS, SECOND, Us};
 use segue::pure::session::Session;
@@ -15,6 +16,8 @@ const DIAL_MAX: Us = SECOND;
 /// How long sent bytes may stay unacknowledged (`TCP_USER_TIMEOUT`).
 const UNACKED_MAX: Us = 3 * SECOND;
 const RESEND_EVERY: Us = 200 * MS;
+/// How soon a paused node is found to be paused no longer.
+const PAUSED_LOOK_EVERY: Us = 5 * MS;
 
 /// One client's session.
 pub(crate) struct Sess {
@@ -35,6 +38,8 @@ struct Conn {
     epoch: Epoch,
     node: usize,
     run: u64,
+    /// What the node remembers of it.
+    memory: Memory,
     to_node: VecDeque<Vec<u8>>,
     to_proxy: VecDeque<Vec<u8>>,
     node_at: Us,
@@ -64,7 +69,11 @@ impl Sim {
     pub(crate) fn session_hears(&mut self, s: usize, input: &[u8]) {
         let time = self.time();
         let Sess { proxy, worker, machine, .. } = &mut self.sessions[s];
-        machine.on_client(&mut self.proxies[*proxy].workers[*worker].world, time, input);
+        let (proxy, worker) = (*proxy, *worker);
+        let world = &mut self.proxies[proxy].workers[worker].world;
+        let before = world.budget.used;
+        machine.on_client(world, time, input);
+        self.check_held(proxy, worker, before, requests(input).len());
         self.move_session(s);
     }
 
@@ -108,9 +117,12 @@ impl Sim {
         let it = &mut self.sessions[s];
         let output = it.machine.to_client().to_vec();
         it.machine.delivered(output.len());
-        let world = &self.proxies[proxy].workers[worker].world;
+        let world = &mut self.proxies[proxy].workers[worker].world;
         let deadline = it.machine.deadline(world);
-        it.is_closed |= it.machine.end().is_some();
+        if it.machine.end().is_some() && !it.is_closed {
+            it.is_closed = true;
+            it.machine.close(world);
+        }
         if let Some(deadline) = deadline {
             let serial = self.serial();
             self.sessions[s].due = serial;
@@ -120,6 +132,7 @@ impl Sim {
         if !output.is_empty() {
             self.client_hears(s, &output);
         }
+        self.look_whether_drained(proxy, worker);
     }
 
     fn write_node(&mut self, s: usize) {
@@ -184,6 +197,7 @@ impl Sim {
                         epoch,
                         node,
                         run,
+                        memory: Memory::new(serial),
                         to_node: VecDeque::new(),
                         to_proxy: VecDeque::new(),
                         node_at: 0,
@@ -219,9 +233,15 @@ impl Sim {
         let Some(conn) = self.sessions[s].conns.get_mut(&serial) else { return };
         conn.blocked_from = None;
         let Some(request) = conn.to_node.pop_front() else { return };
-        let reply = self.serve(node, &request);
+        let mut memory = std::mem::take(&mut conn.memory);
+        let reply = self.serve(node, &request, &mut memory);
         let wait = self.delay();
         let Some(conn) = self.sessions[s].conns.get_mut(&serial) else { return };
+        conn.memory = memory;
+        let Some(reply) = reply.map(String::into_bytes) else {
+            conn.to_node.push_front(request);
+            return self.after(PAUSED_LOOK_EVERY, Event::FlowsToNode { session: s, serial });
+        };
         conn.proxy_at = conn.proxy_at.max(now + wait);
         conn.to_proxy.push_back(reply);
         let at = conn.proxy_at;

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(crate) struct Worker {
     pub(crate) world: World,
     pub(crate) confirmed: u64,
+    /// The version that drains for which it has nothing in flight.
+    pub(crate) drained: u64,
     /// Until then its thread stands still.
     pub(crate) stuck_until: Us,
 }
@@ -36,7 +38,12 @@ impl Worker {
             out_max: 1 << 20,
             request: request::Limits::DEFAULT,
         };
-        Self { world: World::new(table, policy, limits, 1 << 26), confirmed: 0, stuck_until: 0 }
+        Self {
+            world: World::new(table, policy, limits, swarm.hold_bytes),
+            confirmed: 0,
+            drained: 0,
+            stuck_until: 0,
+        }
     }
 }
 
@@ -60,5 +67,18 @@ impl Sim {
         self.proxies[proxy].workers[worker].confirmed = route.version;
         let wait = self.rng.spread(20);
         self.after(wait, Event::Confirmed { proxy, serial });
+        self.look_whether_drained(proxy, worker);
+    }
+
+    /// Tells the control plane, once, that nothing is in flight while the route drains.
+    pub(crate) fn look_whether_drained(&mut self, proxy: usize, worker: usize) {
+        let serial = self.proxies[proxy].life;
+        let worker = &mut self.proxies[proxy].workers[worker];
+        let version = worker.world.route.version;
+        if worker.world.is_drained() && worker.drained != version {
+            worker.drained = version;
+            let wait = self.rng.spread(20);
+            self.after(wait, Event::Drained { proxy, serial });
+        }
     }
 }
