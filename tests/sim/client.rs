@@ -26,6 +26,8 @@ pub(crate) struct Client {
     watch: Option<u64>,
     /// Its last `MULTI` was refused: what follows runs by itself.
     pub(crate) unopened: bool,
+    /// So many answers that come next belong to requests behind one that was turned away.
+    pub(crate) behind: usize,
 }
 
 /// What a client has put into a transaction.
@@ -76,6 +78,7 @@ impl Client {
             quiet: false,
             watch: None,
             unopened: false,
+            behind: 0,
         }
     }
 

@@ -13,6 +13,9 @@ const GRACE: Us = 8 * SECOND;
 /// What a session keeps beside the log that the hold's limit looks at: a transaction.
 const KEPT_BESIDE: usize = 1024;
 
+/// After so much time in which all is well, no client feels what was before.
+const SETTLED: Us = SECOND / 2;
+
 /// What is sent in place of a request that is refused inside a transaction.
 const REFUSAL: usize = 20;
 
@@ -41,6 +44,34 @@ impl Sim {
             What::Exec(transaction) => self.check_ran(client, transaction, line, rest),
         }
         self.check_waited(client, asked.at);
+        self.check_hole(client, &asked.what, line);
+        self.check_served(client, asked, line);
+    }
+
+    /// Behind a request that was turned away nothing is written that was asked already.
+    fn check_hole(&mut self, client: usize, what: &What, line: &str) {
+        let it = &mut self.clients[client];
+        let is_behind = it.behind > 0;
+        it.behind = it.behind.saturating_sub(1);
+        if line.starts_with("-TRYAGAIN") {
+            it.behind = it.waiting.len();
+        }
+        let wrote = match what {
+            What::Set(_) | What::Queue(_) => line == "+OK",
+            What::Exec(_) => line.starts_with('*') && line != "*-1",
+            What::Get(_) | What::Select(_) | What::Watch(_) | What::Multi => false,
+        };
+        self.check(!is_behind || !wrote, "hole", || {
+            format!("client {client} hears {line} behind a request that was turned away")
+        });
+    }
+
+    /// Where everything has healed, clients are served.
+    fn check_served(&mut self, client: usize, asked: &Asked, line: &str) {
+        let is_well = self.checker.healed_from.is_some_and(|it| asked.at > it + SETTLED);
+        self.check(!is_well || !line.starts_with("-TRYAGAIN"), "served", || {
+            format!("all is well, client {client} asks {:?} and hears {line}", asked.what)
+        });
     }
 
     fn check_waited(&mut self, client: usize, from: Us) {
@@ -61,6 +92,15 @@ impl Sim {
                 self.clients[client].session.is_some_and(|it| !self.sessions[it].is_closed);
             if let Some(from) = from.filter(|_| is_open) {
                 self.check_waited(client, from);
+                let stands_still = self.swarm.faults.iter().any(|it| it.stops_things());
+                // A proxy that dies in the middle of a switchover leaves a pause behind, until it
+                // lapses.
+                let is_paused = self.nodes.iter().any(|it| it.paused_until + SETTLED > self.now);
+                let well_from = self.checker.healed_from.filter(|_| !stands_still && !is_paused);
+                let is_late = well_from.is_some_and(|it| from.max(it) + 2 * SETTLED < self.now);
+                self.check(!is_late, "served", || {
+                    format!("all is well, and client {client} waits since {from}")
+                });
             }
         }
     }

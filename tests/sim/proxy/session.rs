@@ -16,6 +16,8 @@ const DIAL_MAX: Us = SECOND;
 /// How long sent bytes may stay unacknowledged (`TCP_USER_TIMEOUT`).
 const UNACKED_MAX: Us = 3 * SECOND;
 const RESEND_EVERY: Us = 200 * MS;
+/// How soon a node that stood still is found to go on.
+const STOPPED_LOOK_EVERY: Us = 50 * MS;
 /// How soon a paused node is found to be paused no longer.
 const PAUSED_LOOK_EVERY: Us = 5 * MS;
 
@@ -45,6 +47,8 @@ struct Conn {
     node_at: Us,
     proxy_at: Us,
     blocked_from: Option<Us>,
+    /// A pause holds up the first request: when to look again, and how many came behind it.
+    paused: Option<(Us, u64)>,
 }
 
 impl Sim {
@@ -203,6 +207,7 @@ impl Sim {
                         node_at: 0,
                         proxy_at: 0,
                         blocked_from: None,
+                        paused: None,
                     },
                 );
                 it.machine.on_link(world, time);
@@ -219,6 +224,9 @@ impl Sim {
         let (now, proxy) = (self.now, self.sessions[s].proxy);
         let Some(conn) = self.sessions[s].conns.get(&serial) else { return };
         let (node, run) = (conn.node, conn.run);
+        if self.waits_for_pause(s, serial) {
+            return;
+        }
         if !self.network.passes(End::Proxy(proxy), End::Node(node)) || !self.nodes[node].host_up {
             return self.flow_is_blocked(s, serial, Event::FlowsToNode { session: s, serial });
         }
@@ -227,11 +235,13 @@ impl Sim {
             return self.after(wait, Event::ConnectionEnds { session: s, serial });
         }
         if self.nodes[node].stopped_until > now {
-            let until = self.nodes[node].stopped_until;
+            // It may go on sooner, when everything heals.
+            let until = self.nodes[node].stopped_until.min(now + STOPPED_LOOK_EVERY);
             return self.at(until, Event::FlowsToNode { session: s, serial });
         }
         let Some(conn) = self.sessions[s].conns.get_mut(&serial) else { return };
         conn.blocked_from = None;
+        let behind = conn.paused.take().map_or(0, |it| it.1);
         let Some(request) = conn.to_node.pop_front() else { return };
         let mut memory = std::mem::take(&mut conn.memory);
         let reply = self.serve(node, &request, &mut memory);
@@ -240,12 +250,27 @@ impl Sim {
         conn.memory = memory;
         let Some(reply) = reply.map(String::into_bytes) else {
             conn.to_node.push_front(request);
+            conn.paused = Some((now + PAUSED_LOOK_EVERY, behind));
             return self.after(PAUSED_LOOK_EVERY, Event::FlowsToNode { session: s, serial });
         };
+        for _ in 0..behind {
+            self.after(1, Event::FlowsToNode { session: s, serial });
+        }
+        let Some(conn) = self.sessions[s].conns.get_mut(&serial) else { return };
         conn.proxy_at = conn.proxy_at.max(now + wait);
         conn.to_proxy.push_back(reply);
         let at = conn.proxy_at;
         self.at(at, Event::FlowsToProxy { session: s, serial });
+    }
+
+    /// Whether a paused node has the first request, so that the others wait behind it.
+    fn waits_for_pause(&mut self, s: usize, serial: u64) -> bool {
+        let now = self.now;
+        let conn = self.sessions[s].conns.get_mut(&serial);
+        let Some((look_at, behind)) = conn.and_then(|it| it.paused.as_mut()) else { return false };
+        let waits = now < *look_at;
+        *behind += u64::from(waits);
+        waits
     }
 
     /// Bytes under way cannot pass; they are sent again until the connection is given up.
