@@ -194,6 +194,7 @@ impl Sim {
             return;
         }
         let text = String::from_utf8(output.to_vec()).unwrap();
+        let _infallible = self.digest.write_str(&text);
         let mut lines = text.split_terminator("\r\n");
         while let Some(line) = lines.next() {
             let more = match line.as_bytes().first() {

@@ -48,7 +48,7 @@ MUTANTS = {
     "impatient": (F + "lost.rs", "if is_early && !primary", "if false && is_early && !primary"),
     # The steps of a failover.
     "confirmed-too-much": (F + "brain.rs", "self.confirmed = self.confirmed.max(version)", "self.confirmed = self.confirmed.max(version + 1)"),
-    "epoch-stays": (F + "gate.rs", "let epoch = self.route.epoch.next();\n        self.publish", "let epoch = self.route.epoch;\n        self.publish"),
+    "epoch-stays": (F + "gate.rs", "let epoch = self.route.epoch.next();\n        self.handed", "let epoch = self.route.epoch;\n        self.handed"),
     "unknown-is-failed": (F + "lost.rs", "Outcome::NotSent(_) if promotion.is_uncertain => {}\n", ""),
     "spins": (F + "brain.rs", ".filter(|it| *it > self.stepped_at)", ""),
     "no-family": (F + "rejoin.rs", "self.lineage.is_family(report, &serving.anchor)", "false"),
@@ -82,6 +82,7 @@ MUTANTS = {
     "held-out-of-order": (S + "recover.rs", "        items.append(&mut self.replay);\n        self.replay = items;\n", "        self.replay.append(&mut items);\n"),
     "hold-limit-ignored": (S + "admit.rs", "others.saturating_add(own) > world.budget.max;", "others.saturating_add(own) == usize::MAX;"),
     "hold-timeout-ignored": (S + "hold.rs", "Some(at.max(stuck) + world.policy.hold_timeout)", "Some(at.max(stuck) + world.policy.hold_timeout * 1000)"),
+    "hole-after-release": (S + "admit.rs", "if self.can_send(world) && !self.refusing {", "if self.can_send(world) {"),
     "hole-in-pipeline": (S + "admit.rs", "self.refusing |= others", "self.refusing = others"),
     # What a session is, on the next node.
     "select-is-forgotten": (S + "restore.rs", "if let Some(db) = &state.db {", "if let Some(db) = state.db.as_ref().filter(|_| false) {"),

@@ -19,6 +19,7 @@ use segue::pure::time::Time;
 use segue::pure::topology::Signal;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt;
 use std::time::Duration;
 
 /// Many times what the longest run needs.
@@ -78,6 +79,25 @@ impl Ord for Scheduled {
     }
 }
 
+/// A hash that takes anything that can be printed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    const fn add(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(5);
+    }
+}
+
+impl fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.add(u64::from(byte));
+        }
+        Ok(())
+    }
+}
+
 /// The world.
 pub(crate) struct Sim {
     pub(crate) now: Us,
@@ -96,8 +116,8 @@ pub(crate) struct Sim {
     pub(crate) healing_from: Option<Us>,
     pub(crate) is_over: bool,
     pub(crate) events: u64,
-    /// Of everything that happened, to compare two runs.
-    pub(crate) digest: u64,
+    /// Of everything that happened, was decided and was answered, to compare two runs.
+    pub(crate) digest: Digest,
     verbose: bool,
 }
 
@@ -120,7 +140,7 @@ impl Sim {
             healing_from: None,
             is_over: false,
             events: 0,
-            digest: 0,
+            digest: Digest::default(),
             rng,
             swarm,
             verbose,
@@ -164,9 +184,7 @@ impl Sim {
             let Some(Reverse(next)) = self.queue.pop() else { break };
             self.now = next.at;
             self.events += 1;
-            self.digest = (self.digest ^ next.at ^ (next.serial << 20))
-                .wrapping_mul(0x0000_0100_0000_01B3)
-                .rotate_left(5);
+            self.digest.add(next.at ^ (next.serial << 20));
             if self.events > EVENTS_MAX {
                 self.fail(
                     "endless",

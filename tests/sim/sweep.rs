@@ -1,7 +1,7 @@
 //! The tests: many seeds, the same seed twice, and one seed told in full.
 
 use crate::invariant::{Stats, Violation};
-use crate::sim::Sim;
+use crate::sim::{Digest, Sim};
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Mutex;
@@ -18,6 +18,9 @@ const FAILURES_MAX: u64 = 8;
 /// stopped deciding.
 const HUMANS_PER_RUNS: u64 = 25;
 
+/// One seed in so many is run twice, and both runs must be the same, bit for bit.
+const TWICE_EVERY: u64 = 100;
+
 /// How one run ended.
 struct Ran {
     seed: u64,
@@ -25,7 +28,7 @@ struct Ran {
     stats: Stats,
     micros: u64,
     events: u64,
-    digest: u64,
+    digest: Digest,
 }
 
 fn run(seed: u64, verbose: bool) -> Ran {
@@ -48,8 +51,26 @@ fn run(seed: u64, verbose: bool) -> Ran {
             .or_else(|| payload.downcast_ref::<&str>().map(|it| (*it).to_owned()))
             .unwrap_or_default();
         let violation = Some(Violation { name: "assertion", text, at: 0 });
-        Ran { seed, violation, stats: Stats::default(), micros: 0, events: 0, digest: 0 }
+        Ran {
+            seed,
+            violation,
+            stats: Stats::default(),
+            micros: 0,
+            events: 0,
+            digest: Digest::default(),
+        }
     })
+}
+
+/// Runs a seed twice; any difference is a violation.
+fn run_twice(seed: u64) -> Ran {
+    let (mut one, other) = (run(seed, false), run(seed, false));
+    if (one.digest, one.events) != (other.digest, other.events) {
+        let text =
+            format!("{} events, then {}; what was decided differs", one.events, other.events);
+        one.violation.get_or_insert(Violation { name: "determinism", text, at: one.micros });
+    }
+    one
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -77,7 +98,8 @@ fn sweep() {
                     if seed >= first + count || enough {
                         break;
                     }
-                    let it = run(seed, false);
+                    let it =
+                        if seed % TWICE_EVERY == 0 { run_twice(seed) } else { run(seed, false) };
                     failed.fetch_add(u64::from(it.violation.is_some()), Ordering::Relaxed);
                     ran.lock().unwrap().push(it);
                 }

@@ -14,6 +14,7 @@ use segue::pure::failover::{self, Action, Ask, Brain, Endpoint, NodeSpec, Note};
 use segue::pure::time::Time;
 use segue::pure::topology::{Route, Signal};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 use worker::Worker;
 
@@ -80,6 +81,7 @@ impl Sim {
         self.check_step(p);
         let actions = self.proxies[p].brain.step(time, event);
         for action in actions {
+            let _infallible = write!(self.digest, "{action:?}");
             self.check_action(p, &action);
             match action {
                 Action::Publish(route) => self.publish(p, route),
