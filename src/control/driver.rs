@@ -7,7 +7,7 @@ use super::examine::examine;
 use super::prober::Prober;
 use super::publisher::Publisher;
 use super::request::{Request, busy};
-use super::{Clock, Settings, executor, journal, learner};
+use super::{Clock, Settings, executor, journal, learner, recorder};
 use crate::pure::command::Table;
 use crate::pure::failover::{Action, Brain, Event, NodeSpec, Order, Progress};
 use crate::pure::time::Time;
@@ -64,12 +64,10 @@ pub async fn run(settings: Settings, ends: Ends) {
     let Ends { route, confirmed, drained, snapshot, table, metrics, .. } = ends;
     let Ends { mut requests, mut signals, mut shutdown, .. } = ends;
     let publisher = Publisher::new(route, confirmed, drained, &events_in);
-    let brain = Brain::new(
-        settings.params.clone(),
-        settings.group.clone(),
-        settings.nodes.clone(),
-        clock.now(),
-    );
+    let began = clock.now();
+    recorder::begin(began, &settings);
+    let brain =
+        Brain::new(settings.params.clone(), settings.group.clone(), settings.nodes.clone(), began);
     let mut driver = Driver {
         clock,
         brain,
@@ -135,7 +133,11 @@ impl Driver {
     /// Hands one event to the brain and obeys.
     fn take(&mut self, event: Event) {
         let now = self.clock.now();
+        let recorded = recorder::is_on().then(|| event.clone());
         let actions = self.brain.step(now, event);
+        if let Some(event) = recorded {
+            recorder::record(now, event, &actions);
+        }
         let is_quiet = actions.is_empty();
         for action in actions {
             match action {

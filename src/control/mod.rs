@@ -16,6 +16,7 @@
 //! | `request` | what operators ask for |
 //! | `publisher` | hands out routes, and knows what every worker has confirmed |
 //! | `learner` | asks a new primary for its commands |
+//! | `recorder` | logs at TRACE what the brain is told and decides, to be replayed |
 //! | `journal` | logs and counts each note of the brain, once |
 //!
 //! # Deliberately absent
@@ -30,6 +31,7 @@ mod journal;
 mod learner;
 mod prober;
 mod publisher;
+mod recorder;
 mod request;
 mod settings;
 

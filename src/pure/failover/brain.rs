@@ -9,6 +9,7 @@ use crate::pure::detect;
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
 use crate::pure::topology::{Epoch, Lineage, NodeId, Report, Route, RunId, Signal, SignalKind};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use std::time::Duration;
 pub(super) const STALL_MIN: Duration = Duration::from_millis(100);
 
 /// What is allowed, and how long things may take.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Params {
     /// `health:`.
     pub detect: detect::Params,
@@ -38,7 +39,7 @@ pub struct Params {
 }
 
 /// What happens to an old primary that comes back.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Rejoin {
     /// It becomes a replica at once.
     Auto,

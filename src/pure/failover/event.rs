@@ -6,11 +6,12 @@ use super::select::Reject;
 use crate::pure::detect::{Answer, Health};
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, NodeId, Report, Route, Signal};
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A host, by name or address, and a port.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Endpoint {
     /// A host name or an address literal.
     pub host: String,
@@ -29,7 +30,7 @@ impl std::fmt::Display for Endpoint {
 }
 
 /// A node as configured, or as discovered.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct NodeSpec {
     /// Its name, for people.
     pub name: String,
@@ -44,7 +45,7 @@ pub struct NodeSpec {
 }
 
 /// What is reported to [`Brain::step`](super::Brain::step).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Event {
     /// A probe ended.
     Probed(Probed),
@@ -75,7 +76,7 @@ pub enum Event {
 }
 
 /// The outcome of one probe.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Probed {
     /// Who was asked.
     pub node: NodeId,
@@ -91,7 +92,7 @@ pub struct Probed {
 }
 
 /// What a probe found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Finding {
     /// `+PONG` and a report.
     Good(Box<Report>),
@@ -131,7 +132,7 @@ impl Finding {
 }
 
 /// What is to be done to a node. `control::executor` alone carries it out.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Order {
     /// `REPLICAOF NO ONE`.
     Promote {
@@ -177,7 +178,7 @@ impl Order {
 
 /// How an order ended: done, refused or unknown, as with anything remote. *Not sent* tells
 /// about this attempt alone, and nothing about an earlier one.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Outcome {
     /// The node said yes.
     Done,

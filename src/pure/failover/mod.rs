@@ -40,6 +40,7 @@ mod gate;
 mod lost;
 mod member;
 mod preflight;
+pub mod record;
 mod rejoin;
 mod select;
 mod serve;
