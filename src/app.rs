@@ -16,8 +16,8 @@ use crate::ops::{self, drain::Drained, signals::Signals};
 use crate::proxy::{self, Accepting, Listener};
 use crate::pure::command::Table;
 use crate::pure::resp::{LINE_MAX, request};
-use crate::pure::session::{Limits, Policy};
-use crate::pure::topology::{Route, Signal};
+use crate::pure::session::{Limits, Policy, Promise};
+use crate::pure::topology::{Acknowledged, Route, Signal};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use std::cell::Cell;
@@ -167,7 +167,8 @@ async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error>
 
 /// Every socket that others find us at.
 struct Sockets {
-    listeners: Vec<Listener>,
+    /// Each with the promise that holds for its clients.
+    listeners: Vec<(Listener, Option<usize>)>,
     http: Option<TcpListener>,
     control: ops::control::Control,
 }
@@ -175,8 +176,11 @@ struct Sockets {
 impl Sockets {
     async fn bind(config: &Config) -> Result<Self, Error> {
         let mut listeners = Vec::new();
+        let promises = promises(config);
         for it in config.listen() {
-            listeners.push(match it.address() {
+            let promise = it.durability().map(|it| it.promise());
+            let promise = promises.iter().position(|other| promise == Some(*other));
+            let listener = match it.address() {
                 ListenAddress::Tcp(addr) => {
                     info!(%addr, "Listening");
                     Listener::Tcp(listen::tcp(*addr)?)
@@ -185,7 +189,8 @@ impl Sockets {
                     info!(path = %path.display(), "Listening");
                     Listener::from(listen::unix(path, CLIENT_SOCKET_MODE).await?)
                 }
-            });
+            };
+            listeners.push((listener, promise));
         }
         let http = config.http().map(listen::tcp).transpose()?;
         let control = ops::control::Control::bind(config.control()).await?;
@@ -201,9 +206,10 @@ impl Sockets {
         draining: &watch::Sender<bool>,
         stopping: &watch::Sender<bool>,
     ) -> impl Future<Output = ()> + use<> {
-        for listener in self.listeners {
+        for (listener, promise) in self.listeners {
             let accepting = Rc::clone(accepting);
-            tokio::task::spawn_local(proxy::accept(listener, accepting, draining.subscribe()));
+            let accept = proxy::accept(listener, promise, accepting, draining.subscribe());
+            tokio::task::spawn_local(accept);
         }
         let http = self.http.map(|listener| {
             tokio::task::spawn_local(ops::http::serve(
@@ -263,6 +269,8 @@ impl Channels {
 struct Confirmations {
     confirmed: Vec<watch::Receiver<u64>>,
     drained: Vec<watch::Receiver<u64>>,
+    /// And of what it has acknowledged.
+    acknowledged: Vec<watch::Receiver<Option<Acknowledged>>>,
 }
 
 fn start_workers(
@@ -277,10 +285,13 @@ fn start_workers(
         let (confirmed, drained) = (watch::Sender::new(0), watch::Sender::new(0));
         confirmations.confirmed.push(confirmed.subscribe());
         confirmations.drained.push(drained.subscribe());
+        let acknowledged = watch::Sender::default();
+        confirmations.acknowledged.push(acknowledged.subscribe());
         let ends = proxy::Ends {
             route: channels.route.subscribe(),
             confirmed,
             drained,
+            acknowledged,
             signals: channels.signals.0.clone(),
             table: channels.table.subscribe(),
             draining: channels.draining.subscribe(),
@@ -305,6 +316,7 @@ fn start_control(
         route: channels.route,
         confirmed: confirmations.confirmed,
         drained: confirmations.drained,
+        acknowledged: confirmations.acknowledged,
         requests: channels.requests.1,
         signals: channels.signals.1,
         snapshot: channels.snapshot,
@@ -351,7 +363,20 @@ fn worker_settings(config: &Config) -> proxy::Settings {
         },
         hold_bytes_max: config.hold().max_bytes() / config.workers(),
         dial_limit: config.health().timeout(),
+        promises: promises(config),
+        credentials: config.group().credentials().cloned(),
     }
+}
+
+/// What guarded listeners promise, each different one once.
+fn promises(config: &Config) -> Vec<Promise> {
+    let mut promises = Vec::new();
+    for promise in config.listen().iter().filter_map(|it| Some(it.durability()?.promise())) {
+        if !promises.contains(&promise) {
+            promises.push(promise);
+        }
+    }
+    promises
 }
 
 /// `sessions.max`, or as many as the limit of open files lets in.

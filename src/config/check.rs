@@ -10,6 +10,7 @@ impl Config {
         self.check_loops(problems);
         self.check_memory(problems);
         self.check_times(problems);
+        self.check_durability(problems);
     }
 
     /// No two things listen in the same place.
@@ -55,6 +56,40 @@ impl Config {
             let show = |it: usize| human::show_size(u64::try_from(it).unwrap_or(u64::MAX));
             let text = format!("is {}, must not exceed hold.max_bytes ({})", show(one), show(all));
             problems.push_rule("sessions.max_in_flight", "hold.max_bytes", text);
+        }
+    }
+
+    /// What a listener promises can be kept.
+    fn check_durability(&self, problems: &mut Findings) {
+        let replicas_max = self.group.nodes().len().saturating_sub(1);
+        for (position, listen) in self.listen.iter().enumerate() {
+            let Some(promise) = listen.durability().map(|it| it.promise()) else { continue };
+            let key = |leaf: &str| format!("listen[{position}].durability.{leaf}");
+            let replicas = usize::try_from(promise.replicas).unwrap_or(usize::MAX);
+            if replicas > replicas_max {
+                let (nodes, plural) = (replicas_max + 1, if replicas_max == 1 { "" } else { "s" });
+                let few = format!(
+                    "is {replicas}, but the group has {nodes} nodes, so at most {replicas_max} \
+                     replica{plural}"
+                );
+                if self.group.discover() {
+                    let text = format!("{few} until more are discovered");
+                    problems.warn(&key("replicas"), &["group.nodes"], text);
+                } else {
+                    let text = format!("{few}: no write would ever be acknowledged");
+                    problems.push_rule(&key("replicas"), "group.nodes", text);
+                }
+            }
+            let hold = self.hold.timeout();
+            if promise.timeout > hold {
+                let show = human::show_duration;
+                let text = format!(
+                    "is {}, must not exceed hold.timeout ({})",
+                    show(promise.timeout),
+                    show(hold)
+                );
+                problems.push_rule(&key("timeout"), "hold.timeout", text);
+            }
         }
     }
 

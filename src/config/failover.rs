@@ -16,6 +16,7 @@ pub struct Failover {
     #[serde(serialize_with = "human::write_duration")]
     max_link_down: Duration,
     rejoin: Rejoin,
+    quorum: Quorum,
 }
 
 /// What becomes of an old primary that returns.
@@ -28,6 +29,16 @@ pub enum Rejoin {
     Quarantine,
     /// It is left alone, and never used while it claims to be primary.
     Off,
+}
+
+/// When replicas must be heard before one of them may take over from a primary with guarded writes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quorum {
+    /// Only while this process does not know what it has acknowledged itself.
+    Auto,
+    /// Every time: other proxies acknowledge guarded writes of this group, too.
+    Always,
 }
 
 impl Failover {
@@ -61,6 +72,11 @@ impl Failover {
         self.rejoin
     }
 
+    /// When replicas must be heard before one may take over from a primary with guarded writes.
+    pub const fn quorum(&self) -> Quorum {
+        self.quorum
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let shipped = Self::default();
         let failover = Self {
@@ -70,6 +86,9 @@ impl Failover {
             max_lag_bytes: section.or("max_lag_bytes", shipped.max_lag_bytes, human::size),
             max_link_down: section.or("max_link_down", shipped.max_link_down, human::duration),
             rejoin: section.or("rejoin", shipped.rejoin, Rejoin::read),
+            quorum: section.or("quorum", shipped.quorum, |text| {
+                human::choice(text, &[("auto", Quorum::Auto), ("always", Quorum::Always)])
+            }),
         };
         failover.check(section.problems());
         failover
@@ -100,6 +119,7 @@ impl Default for Failover {
             max_lag_bytes: 64 << 20,
             max_link_down: Duration::from_secs(10),
             rejoin: Rejoin::Auto,
+            quorum: Quorum::Auto,
         }
     }
 }

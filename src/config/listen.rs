@@ -2,6 +2,7 @@
 
 use super::{
     address::{self, ListenAddress},
+    durability::Durability,
     section::Section,
 };
 use serde::Serialize;
@@ -11,12 +12,19 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Listen {
     address: ListenAddress,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durability: Option<Durability>,
 }
 
 impl Listen {
     /// Where clients connect.
     pub const fn address(&self) -> &ListenAddress {
         &self.address
+    }
+
+    /// What is promised about the writes of clients that connect there, if anything.
+    pub const fn durability(&self) -> Option<&Durability> {
+        self.durability.as_ref()
     }
 
     /// The list `listen`, as shipped if the file does not have it.
@@ -32,12 +40,14 @@ impl Listen {
 
     fn read(section: &mut Section<'_>) -> Option<Self> {
         refuse_tls(section);
-        let address = section.must("address", ListenAddress::read)?;
-        Some(Self { address })
+        let address = section.must("address", ListenAddress::read);
+        let durability = section.optional("durability", Durability::read);
+        Some(Self { address: address?, durability })
     }
 
     fn shipped() -> Vec<Self> {
-        vec![Self { address: ListenAddress::Tcp(SocketAddr::from(([0, 0, 0, 0], 6380))) }]
+        let address = ListenAddress::Tcp(SocketAddr::from(([0, 0, 0, 0], 6380)));
+        vec![Self { address, durability: None }]
     }
 }
 

@@ -23,6 +23,7 @@ mod address;
 mod check;
 mod control;
 mod drain;
+mod durability;
 mod error;
 mod failover;
 mod group;
@@ -45,8 +46,9 @@ pub use self::{
     address::{HostPort, ListenAddress},
     control::{Control, ControlAddress},
     drain::Drain,
+    durability::Durability,
     error::ConfigError,
-    failover::{Failover, Rejoin},
+    failover::{Failover, Quorum, Rejoin},
     group::{Credentials, Group, Node},
     health::Health,
     hold::Hold,

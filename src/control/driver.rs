@@ -12,7 +12,7 @@ use crate::pure::command::Table;
 use crate::pure::failover::{Action, Brain, Event, NodeSpec, Order, Progress};
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::Snapshot;
-use crate::pure::topology::{NodeId, Primary, Route, Signal};
+use crate::pure::topology::{Acknowledged, NodeId, Primary, Route, Signal};
 use crate::telemetry::metrics::ControlMetrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct Ends {
     pub confirmed: Vec<watch::Receiver<u64>>,
     /// From each worker: the version that drains for which it has nothing in flight.
     pub drained: Vec<watch::Receiver<u64>>,
+    /// From each worker: what it has told guarded clients is safe.
+    pub acknowledged: Vec<watch::Receiver<Option<Acknowledged>>>,
     /// From operators, by way of `ops`.
     pub requests: mpsc::Receiver<Request>,
     /// From the workers: hints of trouble.
@@ -61,7 +63,7 @@ pub struct Ends {
 pub async fn run(settings: Settings, ends: Ends) {
     let clock = Clock::start();
     let (events_in, mut events) = mpsc::channel(EVENTS_MAX);
-    let Ends { route, confirmed, drained, snapshot, table, metrics, .. } = ends;
+    let Ends { route, confirmed, drained, acknowledged, snapshot, table, metrics, .. } = ends;
     let Ends { mut requests, mut signals, mut shutdown, .. } = ends;
     let publisher = Publisher::new(route, confirmed, drained, &events_in);
     let began = clock.now();
@@ -77,6 +79,7 @@ pub async fn run(settings: Settings, ends: Ends) {
         table,
         learning: None,
         learnt_from: None,
+        acknowledged,
         metrics,
         nudges: BTreeMap::new(),
         asker: None,
@@ -121,6 +124,7 @@ struct Driver {
     table: watch::Sender<Arc<Table>>,
     learning: Option<AbortHandle>,
     learnt_from: Option<Primary>,
+    acknowledged: Vec<watch::Receiver<Option<Acknowledged>>>,
     metrics: ControlMetrics,
     nudges: BTreeMap<NodeId, Arc<Notify>>,
     /// Who hears how the switchover goes that is under way.
@@ -133,6 +137,7 @@ impl Driver {
     /// Hands one event to the brain and obeys.
     fn take(&mut self, event: Event) {
         let now = self.clock.now();
+        self.take_acknowledged();
         let recorded = recorder::is_on().then(|| event.clone());
         let actions = self.brain.step(now, event);
         if let Some(event) = recorded {
@@ -160,6 +165,19 @@ impl Driver {
         if !is_quiet || self.snapshot_at.is_none_or(|it| now.since(it) >= SNAPSHOT_AGE_MAX) {
             self.snapshot_at = Some(now);
             self.snapshot.send_replace(Arc::new(self.brain.snapshot(now)));
+        }
+    }
+
+    /// What workers have acknowledged by now. Looked at after the event arrived: a worker that has
+    /// confirmed a severed epoch had told this before.
+    fn take_acknowledged(&mut self) {
+        for receiver in &mut self.acknowledged {
+            // A worker that is gone has told its last.
+            if receiver.has_changed().unwrap_or(true)
+                && let Some(acknowledged) = *receiver.borrow_and_update()
+            {
+                self.brain.acknowledged(acknowledged);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::config::{self, Config, Credentials, HostPort};
 use crate::pure::detect;
-use crate::pure::failover::{Endpoint, NodeSpec, Params, Rejoin};
+use crate::pure::failover::{Endpoint, Guarded, NodeSpec, Params, Rejoin};
 
 /// Everything that [`run`](super::run) needs to know.
 #[derive(Clone, Debug)]
@@ -45,10 +45,19 @@ impl Settings {
                     config::Rejoin::Off => Rejoin::Off,
                 },
                 discover: group.discover(),
+                guarded: guarded(config),
             },
             credentials: group.credentials().cloned(),
         }
     }
+}
+
+/// Whether any listener promises anything, and how little the weakest does.
+fn guarded(config: &Config) -> Option<Guarded> {
+    let promised = config.listen().iter().filter_map(|it| Some(it.durability()?.promise()));
+    let replicas_min = promised.map(|it| it.replicas).min()?;
+    let always_quorum = config.failover().quorum() == config::Quorum::Always;
+    Some(Guarded { replicas_min, always_quorum })
 }
 
 fn spec(node: &config::Node) -> NodeSpec {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Bytes read from a socket at once. What a session keeps is copied out; the buffer is the
 /// worker's, so an idle session has none.
@@ -28,6 +28,8 @@ pub(super) struct Gate {
     pub(super) dial_limit: Duration,
     /// Connections that sessions share, by what these have in common.
     pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
+    /// Woken when a round of guarded writes is wanted, or the route is new.
+    pub(super) guards: Vec<Notify>,
     draining: Cell<bool>,
     seats: RefCell<BTreeMap<u64, Seat>>,
     signals: mpsc::Sender<Signal>,
@@ -44,6 +46,7 @@ impl Gate {
         dial_limit: Duration,
     ) -> Self {
         Self {
+            guards: world.rounds.iter().map(|_| Notify::new()).collect(),
             world: RefCell::new(world),
             cells,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
@@ -86,6 +89,7 @@ impl Gate {
         for shared in self.shared.borrow().values() {
             shared.on_route(self, route.epoch);
         }
+        self.guards.iter().for_each(Notify::notify_one);
         self.wake_all();
     }
 
@@ -102,6 +106,11 @@ impl Gate {
     /// A session begins.
     pub(super) fn register(&self, seat: Seat) {
         self.seats.borrow_mut().insert(seat.id, seat);
+    }
+
+    /// The session of this number, if it is not over.
+    pub(super) fn seat(&self, id: u64) -> Option<Seat> {
+        self.seats.borrow().get(&id).cloned()
     }
 
     pub(super) fn forget(&self, id: u64) {
@@ -131,6 +140,13 @@ impl Gate {
         self.cells.in_flight_bytes.set(world.budget.used as u64);
         self.cells.hold_commands.set(world.held.commands as u64);
         self.cells.hold_bytes.set(world.held.bytes as u64);
+        for (rounds, guard) in world.rounds.iter().zip(&self.guards) {
+            self.cells.withheld_replies.set(world.withheld.replies as u64);
+            self.cells.withheld_bytes.set(world.withheld.bytes as u64);
+            if rounds.is_wanted() {
+                guard.notify_one();
+            }
+        }
         if world.is_drained() {
             let version = world.route.version;
             self.drained.send_if_modified(|it| std::mem::replace(it, version) != version);

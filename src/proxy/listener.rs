@@ -1,6 +1,7 @@
 //! Accepts clients and hands each to the worker with the fewest sessions.
 
 use super::Worker;
+use super::worker::Client;
 use crate::net::Stream;
 use crate::net::listen::{SocketFile, UnixSocket};
 use crate::telemetry::metrics::{Rejected, WorkerCells};
@@ -64,13 +65,15 @@ pub struct Accepting {
     pub last_id: std::cell::Cell<u64>,
 }
 
-/// Accepts clients until `draining` turns true.
+/// Accepts clients until `draining` turns true. `promise` is which of the workers' promises
+/// holds for them.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future stops accepting; sessions already accepted live on.
 pub async fn accept(
     listener: Listener,
+    promise: Option<usize>,
     accepting: Rc<Accepting>,
     mut draining: watch::Receiver<bool>,
 ) {
@@ -80,7 +83,7 @@ pub async fn accept(
             biased;
             _ = draining.wait_for(|it| *it) => break,
             accepted = listener.accept() => match accepted {
-                Ok(client) => accepting.let_in(client).await,
+                Ok(client) => accepting.let_in(client, promise).await,
                 Err(error) => {
                     warn!(%error, "Could not accept a client");
                     sleep(ACCEPT_PAUSE).await;
@@ -92,7 +95,7 @@ pub async fn accept(
 }
 
 impl Accepting {
-    async fn let_in(&self, client: Stream) {
+    async fn let_in(&self, client: Stream, promise: Option<usize>) {
         let open: usize = self.workers.iter().map(|it| it.load.sessions()).sum();
         if open >= self.sessions_max {
             self.cells.sessions_rejected.inc(Rejected::Max);
@@ -103,8 +106,8 @@ impl Accepting {
         let id = self.last_id.get() + 1;
         self.last_id.set(id);
         match client.detach() {
-            Ok(client) => {
-                if !worker.hand_over(id, client).await {
+            Ok(socket) => {
+                if !worker.hand_over(Client { id, socket, promise }).await {
                     warn!(session = id, "A worker has ended and takes no client");
                 }
             }

@@ -19,6 +19,7 @@
 //! the control plane's, which this layer never names.
 
 mod gate;
+mod guard;
 mod listener;
 mod session;
 mod upstream;

@@ -8,7 +8,7 @@
 use super::gate::Gate;
 use super::upstream::{Upstream, Waited};
 use crate::net::Stream;
-use crate::pure::session::{Session, World};
+use crate::pure::session::{Session, Verdict, World};
 use crate::pure::time::Time;
 use crate::pure::topology::SignalKind;
 use crate::telemetry::metrics::{Closed, Direction};
@@ -53,9 +53,13 @@ impl Seat {
 }
 
 /// Serves one client until the session is over.
-pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream) {
+pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream, promise: Option<usize>) {
     gate.cells.session_opened();
-    let driver = Rc::new(RefCell::new(Driver::new(Rc::clone(&gate), client)));
+    let mut driver = Driver::new(Rc::clone(&gate), client);
+    if let Some(promise) = promise {
+        driver.machine.guard(&gate.world.borrow(), id, promise);
+    }
+    let driver = Rc::new(RefCell::new(driver));
     let seat = Seat { id, driver };
     gate.register(seat.clone());
     let closed = poll_fn(|cx| seat.with(|it| it.poll(cx, &seat))).await;
@@ -122,6 +126,8 @@ impl Driver {
                 | self.poll_client(cx, now)
                 | self.poll_timer(cx, now);
             if let Some(closed) = self.over(cx) {
+                // The last reply may wait to be confirmed.
+                self.gate.collect();
                 return closed;
             }
             if !moved {
@@ -279,6 +285,20 @@ impl Driver {
         }
     }
 
+    /// A round that speaks for this session is over.
+    pub(super) fn after_round(&mut self, now: Time, round: u64, verdict: Verdict) {
+        if self.closed {
+            return;
+        }
+        // What could not be read for want of room can be now.
+        let was_full = !self.machine.wants_node(&self.gate.world.borrow());
+        self.machine.on_round(&mut self.gate.world.borrow_mut(), round, verdict);
+        self.after_replies(now);
+        if was_full {
+            self.wake();
+        }
+    }
+
     fn write_node(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
         let mut moved = false;
         loop {
@@ -413,7 +433,7 @@ impl Driver {
             None => return None,
         };
         self.write_client(cx);
-        if self.machine.to_client().is_empty() || closed == Closed::Client && self.client_eof {
+        if self.machine.is_delivered() || closed == Closed::Client && self.client_eof {
             let shut = ready_shutdown(&mut self.client, cx);
             return Some(shut.map(|()| closed));
         }

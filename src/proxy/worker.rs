@@ -1,11 +1,12 @@
 //! One thread of the data plane: its runtime, its sessions, and its obedience to the route.
 
 use super::gate::Gate;
-use super::session;
+use super::{guard, session};
+use crate::config::Credentials;
 use crate::net::{Detached, Stream};
 use crate::pure::command::Table;
-use crate::pure::session::{Limits, Policy, World};
-use crate::pure::topology::{Route, Signal};
+use crate::pure::session::{Limits, Policy, Promise, Rounds, World};
+use crate::pure::topology::{Acknowledged, Route, Signal};
 use crate::telemetry::metrics::WorkerCells;
 use std::io;
 use std::rc::Rc;
@@ -36,6 +37,10 @@ pub struct Settings {
     pub hold_bytes_max: usize,
     /// How long a connection to a node may take to be made.
     pub dial_limit: Duration,
+    /// What guarded listeners promise, each different one once.
+    pub promises: Vec<Promise>,
+    /// Segue's own, for the connections that ask replicas to confirm.
+    pub credentials: Option<Credentials>,
 }
 
 /// The channels of one worker to the rest of the process.
@@ -53,6 +58,8 @@ pub struct Ends {
     pub table: watch::Receiver<Arc<Table>>,
     /// True from the moment that the process is to end.
     pub draining: watch::Receiver<bool>,
+    /// What guarded clients were told is safe; told before they are.
+    pub acknowledged: watch::Sender<Option<Acknowledged>>,
     /// What is counted.
     pub cells: Arc<WorkerCells>,
 }
@@ -96,20 +103,29 @@ impl Load {
     }
 }
 
+/// A client on its way to a worker.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: u64,
+    pub(super) socket: Detached,
+    /// Which of the promises holds for it.
+    pub(super) promise: Option<usize>,
+}
+
 /// A running worker.
 #[derive(Debug)]
 pub struct Worker {
     /// How many sessions it has.
     pub load: Arc<Load>,
-    clients: mpsc::Sender<(u64, Detached)>,
+    clients: mpsc::Sender<Client>,
     thread: JoinHandle<()>,
 }
 
 impl Worker {
     /// Hands a client to this worker, when it has room; false if it has ended.
-    pub(super) async fn hand_over(&self, id: u64, client: Detached) -> bool {
+    pub(super) async fn hand_over(&self, client: Client) -> bool {
         self.load.one_more();
-        let taken = self.clients.send((id, client)).await.is_ok();
+        let taken = self.clients.send(client).await.is_ok();
         if !taken {
             self.load.one_less();
         }
@@ -156,16 +172,14 @@ pub fn start(index: usize, settings: Settings, ends: Ends) -> io::Result<Worker>
 }
 
 /// Runs until nobody can hand over clients any more; dropping the runtime then cuts what is left.
-async fn run(
-    settings: Settings,
-    ends: Ends,
-    mut clients: mpsc::Receiver<(u64, Detached)>,
-    load: Arc<Load>,
-) {
-    let Settings { policy, limits, hold_bytes_max, dial_limit } = settings;
-    let Ends { mut route, confirmed, drained, signals, mut table, mut draining, cells } = ends;
-    let world = World::new(table.borrow_and_update().clone(), policy, limits, hold_bytes_max);
+async fn run(settings: Settings, ends: Ends, mut clients: mpsc::Receiver<Client>, load: Arc<Load>) {
+    let Settings { policy, limits, hold_bytes_max, dial_limit, promises, credentials } = settings;
+    let Ends { mut route, confirmed, drained, signals, mut table, mut draining, .. } = ends;
+    let Ends { acknowledged, cells, .. } = ends;
+    let mut world = World::new(table.borrow_and_update().clone(), policy, limits, hold_bytes_max);
+    world.rounds = promises.into_iter().map(Rounds::new).collect();
     let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit));
+    guard::start(&gate, credentials.as_ref(), &acknowledged);
     obey(&gate, &mut route, &confirmed);
     loop {
         tokio::select! {
@@ -177,7 +191,7 @@ async fn run(
             }
             Ok(_) = draining.wait_for(|it| *it), if !gate.is_draining() => gate.drain(),
             client = clients.recv() => match client {
-                Some((id, client)) => start_session(&gate, &load, id, client),
+                Some(client) => start_session(&gate, &load, client),
                 None => return,
             },
         }
@@ -192,9 +206,10 @@ fn obey(gate: &Gate, route: &mut watch::Receiver<Route>, confirmed: &watch::Send
     gate.collect();
 }
 
-fn start_session(gate: &Rc<Gate>, load: &Arc<Load>, id: u64, client: Detached) {
+fn start_session(gate: &Rc<Gate>, load: &Arc<Load>, client: Client) {
     let leaving = Leaving(Arc::clone(load));
-    let client = match Stream::attach(client) {
+    let Client { id, socket, promise } = client;
+    let client = match Stream::attach(socket) {
         Ok(client) => client,
         Err(error) => {
             debug!(%error, "A client was gone before it was served");
@@ -205,7 +220,7 @@ fn start_session(gate: &Rc<Gate>, load: &Arc<Load>, id: u64, client: Detached) {
     // No span: entering one at every turn would cost more than the turn's own work.
     tokio::task::spawn_local(async move {
         let _leaving = leaving;
-        session::serve(gate, id, client).await;
+        session::serve(gate, id, client, promise).await;
     });
 }
 

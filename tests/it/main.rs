@@ -23,6 +23,7 @@ mod behind;
 mod clients;
 mod drain;
 mod frozen;
+mod guarded;
 mod harness_test;
 mod idle;
 mod killed;

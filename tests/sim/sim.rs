@@ -11,6 +11,7 @@ use crate::network::Network;
 use crate::node::Node;
 use crate::proxy::Proxy;
 use crate::proxy::executor::{Reply, Stage};
+use crate::proxy::keeper::Question;
 use crate::proxy::session::Sess;
 use crate::rng::Rng;
 use crate::swarm::{MS, Swarm, Us};
@@ -47,6 +48,11 @@ pub(crate) enum Event {
     Drained { proxy: usize, serial: u64 },
     Asked { proxy: usize, serial: u64, to: Option<String>, timeout: Duration },
     Signalled { proxy: usize, serial: u64, signal: Signal },
+    KeeperDialed { proxy: usize, worker: usize, serial: u64, node: usize },
+    KeeperStuck { proxy: usize, worker: usize, serial: u64 },
+    KeeperAsks { proxy: usize, worker: usize, serial: u64, asked: Option<Question> },
+    KeeperHears { proxy: usize, worker: usize, serial: u64, offset: u64, is_enough: bool },
+    KeeperLost { proxy: usize, worker: usize, serial: u64 },
     ClientSpeaks { client: usize },
     Dialed { session: usize, serial: u64 },
     FlowsToNode { session: usize, serial: u64 },
@@ -240,7 +246,11 @@ impl Sim {
             | Event::Drained { proxy, .. }
             | Event::Asked { proxy, .. }
             | Event::Signalled { proxy, .. } => (*proxy, None),
-            Event::RouteArrives { proxy, worker, .. } => (*proxy, Some(*worker)),
+            Event::RouteArrives { proxy, worker, .. }
+            | Event::KeeperDialed { proxy, worker, .. }
+            | Event::KeeperStuck { proxy, worker, .. }
+            | Event::KeeperHears { proxy, worker, .. }
+            | Event::KeeperLost { proxy, worker, .. } => (*proxy, Some(*worker)),
             Event::ClientSpeaks { client } => {
                 let client = &self.clients[*client];
                 (client.proxy, client.session.map(|it| self.sessions[it].worker))
@@ -258,6 +268,7 @@ impl Sim {
             | Event::Heal
             | Event::Look
             | Event::ProbeArrives { .. }
+            | Event::KeeperAsks { .. }
             | Event::OrderArrives { .. }
             | Event::FlowsToNode { .. } => return None,
         };
@@ -309,6 +320,19 @@ impl Sim {
             Event::Drained { proxy, serial } => self.drained(proxy, serial),
             Event::Asked { proxy, serial, to, timeout } => self.asked(proxy, serial, to, timeout),
             Event::Signalled { proxy, serial, signal } => self.signalled(proxy, serial, signal),
+            Event::KeeperDialed { proxy, worker, serial, node } => {
+                self.keeper_dialed(proxy, worker, serial, node);
+            }
+            Event::KeeperStuck { proxy, worker, serial } => {
+                self.keeper_stuck(proxy, worker, serial);
+            }
+            Event::KeeperAsks { proxy, worker, serial, asked } => {
+                self.keeper_asks(proxy, worker, serial, asked);
+            }
+            Event::KeeperHears { proxy, worker, serial, offset, is_enough } => {
+                self.keeper_hears(proxy, worker, serial, offset, is_enough);
+            }
+            Event::KeeperLost { proxy, worker, serial } => self.keeper_lost(proxy, worker, serial),
             Event::ClientSpeaks { client } => self.client_speaks(client),
             Event::Dialed { session, serial } => self.dialed(session, serial),
             Event::FlowsToNode { session, serial } => self.flows_to_node(session, serial),

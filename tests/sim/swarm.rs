@@ -2,7 +2,8 @@
 
 use crate::rng::Rng;
 use segue::pure::detect;
-use segue::pure::failover::{Params, Rejoin};
+use segue::pure::failover::{Guarded, Params, Rejoin};
+use segue::pure::session::{GuardedReads, Promise};
 use std::time::Duration;
 
 /// Microseconds.
@@ -116,6 +117,8 @@ pub(crate) struct Swarm {
     pub(crate) pipeline: usize,
     /// Nothing goes wrong, and nobody may notice the switchovers.
     pub(crate) is_calm: bool,
+    /// `durability:`, if writes are guarded.
+    pub(crate) guarded: Option<Promise>,
 }
 
 impl Swarm {
@@ -130,6 +133,11 @@ impl Swarm {
         if is_calm {
             faults = vec![Fault::Switch];
         }
+        let guarded = (!is_calm && rng.chance(30)).then(|| promise(rng, nodes));
+        let rule = guarded.map(|it| Guarded {
+            replicas_min: it.replicas,
+            always_quorum: proxies > 1 || rng.chance(20),
+        });
         let priority = |_| if rng.chance(8) { 0 } else { rng.pick(&[100, 100, 100, 50]) };
         let priorities = (0..nodes).map(priority).collect();
         Self {
@@ -138,7 +146,7 @@ impl Swarm {
             workers: rng.pick(&[1, 1, 2]),
             clients: usize::try_from(rng.range(1, 3)).unwrap(),
             priorities,
-            params: params(rng),
+            params: Params { guarded: rule, ..params(rng) },
             faults,
             fault_every: rng.pick(&[500, 1_000, 2_000, 4_000]) * MS,
             chaos_for: rng.range(6, 20) * SECOND,
@@ -166,8 +174,16 @@ impl Swarm {
             hold_bytes: if is_calm { 1 << 26 } else { rng.pick(&[1 << 26, 1 << 26, 1 << 26, 600]) },
             pipeline: rng.pick(&[8, 8, 40]),
             is_calm,
+            guarded,
         }
     }
+}
+
+fn promise(rng: &mut Rng, nodes: usize) -> Promise {
+    let replicas = if nodes > 2 { rng.pick(&[1, 1, 2]) } else { 1 };
+    let timeout = Duration::from_millis(rng.pick(&[100, 500]));
+    let reads = rng.pick(&[GuardedReads::Local, GuardedReads::Confirmed]);
+    Promise { replicas, timeout, reads }
 }
 
 fn params(rng: &mut Rng) -> Params {
@@ -191,5 +207,6 @@ fn params(rng: &mut Rng) -> Params {
         max_link_down: ms(rng.pick(&[3_000, 10_000, 10_000])),
         rejoin: Rejoin::Auto,
         discover: false,
+        guarded: None,
     }
 }

@@ -440,7 +440,8 @@ impl Inner {
                     if seat.with(|it| it.machine.takes_part(&gate.world.borrow(), rest)) {
                         self.mux.passed(passable);
                         done += passable;
-                        if seat.with(|it| it.take_reply(|it, _| it.on_shared_part(part))) {
+                        if seat.with(|it| it.take_reply(|it, world| it.on_shared_part(world, part)))
+                        {
                             touched.push(seat);
                         }
                     }

@@ -8,7 +8,9 @@ use super::switchover::{Step, Switch};
 use crate::pure::detect;
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
-use crate::pure::topology::{Epoch, Lineage, NodeId, Report, Route, RunId, Signal, SignalKind};
+use crate::pure::topology::{
+    Acknowledged, Epoch, Lineage, NodeId, Report, Route, RunId, Signal, SignalKind,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::mem;
@@ -36,6 +38,8 @@ pub struct Params {
     pub rejoin: Rejoin,
     /// `group.discover`: replicas that the primary reports become nodes.
     pub discover: bool,
+    /// `listen[].durability`: what is promised about writes, if anything is.
+    pub guarded: Option<super::Guarded>,
 }
 
 /// What happens to an old primary that comes back.
@@ -155,6 +159,8 @@ pub struct Brain {
     pub(super) reason: Option<String>,
     pub(super) rejected: Vec<(NodeId, super::Reject)>,
     pub(super) strangers: Vec<String>,
+    /// What workers said that they have told clients is safe.
+    pub(super) acked: Option<Acknowledged>,
     pub(super) last_failover: Option<FailoverAccount>,
     /// Who was ordered to become primary in which epoch, and for whom it was opened.
     pub(super) candidates: BTreeMap<Epoch, NodeId>,
@@ -196,6 +202,7 @@ impl Brain {
             reason: None,
             rejected: Vec::new(),
             strangers: Vec::new(),
+            acked: None,
             last_failover: None,
             candidates: BTreeMap::new(),
             opened: BTreeMap::new(),

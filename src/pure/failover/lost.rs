@@ -112,7 +112,9 @@ impl Brain {
         self.tell_rejected(&ranking.rejected);
         let lost_for = self.lost_from.map_or(Duration::ZERO, |it| now.since(it));
         let Some(best) = ranking.ranked.first().copied() else {
-            if loss == Loss::Amnesia && lost_for >= self.params.timeout {
+            // What was acknowledged as guarded is not forgiven to anybody.
+            let may_forgive = self.params.guarded.is_none();
+            if loss == Loss::Amnesia && may_forgive && lost_for >= self.params.timeout {
                 return self.forgive(node);
             }
             let reason = self.nobody(&ranking.rejected);
@@ -182,7 +184,8 @@ impl Brain {
         };
         let amnesia = loss == Loss::Amnesia;
         let lost = Lost { report: &serving.anchor, ago: now.since(lost_at), amnesia };
-        rank(limits, lost, &self.lineage, &candidates)
+        let ranking = rank(limits, lost, &self.lineage, &candidates);
+        self.only_safe(ranking, &serving.anchor, &candidates)
     }
 
     /// Tells each new reason once, while this failover lasts.
@@ -342,6 +345,7 @@ impl Brain {
         let Some(anchor) = self.member(node).and_then(|it| it.report().cloned()) else { return };
         let Some(from) = self.serving.as_ref().map(|it| it.node) else { return };
         self.claim_everybody();
+        self.note_heir(&anchor);
         self.serving = Some(Serving { node, anchor, amnesia: None });
         self.claim_everybody();
         let epoch = self.route.epoch;

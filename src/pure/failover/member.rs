@@ -3,7 +3,7 @@
 use super::event::{Endpoint, Finding, NodeSpec, Order, Probed};
 use crate::pure::detect::{Detector, Health, Params};
 use crate::pure::time::Time;
-use crate::pure::topology::{Link, LinkState, Report, RunId};
+use crate::pure::topology::{Link, LinkState, ReplId, Report, RunId};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(super) struct Member {
     pub(super) seen: Option<Seen>,
     pub(super) addr: Option<SocketAddr>,
     aliases: Vec<SocketAddr>,
+    /// What it had of which history before it began a full copy, if it did.
+    pub(super) had: Option<(RunId, ReplId, u64)>,
     /// What it answers although it is up.
     pub(super) impaired: Option<String>,
     /// When the bytes that it has were seen to change last, as a replica.
@@ -58,6 +60,7 @@ impl Member {
             spec,
             detector: Detector::new(params, now),
             seen: None,
+            had: None,
             addr: None,
             aliases: Vec::new(),
             impaired: None,
@@ -133,6 +136,9 @@ impl Member {
         let bytes = |it: &Report| (it.replid, it.offset, it.link().map(|link| link.received));
         if self.report().map(bytes) != Some(bytes(&report)) {
             self.moved_at = asked;
+        }
+        if report.link().is_none_or(|it| it.state != LinkState::Syncing) {
+            self.had = Some((report.run_id, report.replid, report.offset));
         }
         if !report.is_primary() {
             self.replica_run = Some(report.run_id);

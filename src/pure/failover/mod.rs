@@ -37,6 +37,7 @@ mod brain;
 mod discover;
 mod event;
 mod gate;
+mod guarded;
 mod lost;
 mod member;
 mod preflight;
@@ -50,6 +51,7 @@ mod view;
 pub use account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
 pub use brain::{Brain, Params, Rejoin};
 pub use event::{Action, Endpoint, Event, Finding, NodeSpec, Note, Order, Outcome, Probed};
+pub use guarded::Guarded;
 pub use preflight::{Ask, Checked};
 pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 

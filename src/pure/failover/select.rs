@@ -78,6 +78,19 @@ pub enum Reject {
     },
     /// Somebody runs `FAILOVER` on it.
     FailingOver,
+    /// It lacks writes that clients were told are safe.
+    LacksAcknowledged {
+        /// So many bytes.
+        bytes: u64,
+    },
+    /// It is not known what clients were told is safe, and too few replicas have said what they
+    /// have to find it out.
+    NoQuorum {
+        /// So many have.
+        heard: usize,
+        /// So many must.
+        needed: usize,
+    },
 }
 
 impl fmt::Display for Reject {
@@ -102,6 +115,14 @@ impl fmt::Display for Reject {
                 write!(f, "it is {lag_bytes} bytes behind, more than failover.max_lag_bytes")
             }
             Self::FailingOver => f.write_str("a FAILOVER command is running on it"),
+            Self::LacksAcknowledged { bytes } => {
+                write!(f, "it lacks {bytes} bytes of writes that were acknowledged as guarded")
+            }
+            Self::NoQuorum { heard, needed } => write!(
+                f,
+                "it may lack writes that were acknowledged as guarded: only {heard} of {needed} \
+                 replicas that must be heard have reported"
+            ),
         }
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn params() -> Params {
         max_link_down: Duration::from_secs(10),
         rejoin: Rejoin::Auto,
         discover: false,
+        guarded: None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! again; everything else is taken back, in order.
 
 use super::Expect;
+use super::guard::doubted;
 use super::log::{Entry, Taken};
 use super::machine::{Link, Session};
 use super::recover::Recovery;
@@ -60,7 +61,8 @@ impl Session {
         let wrote = recovery.writes(before.is_some_and(|it| it.queue().iter().any(|it| it.writes)));
         if is_exec && !is_error && wrote {
             let (queued, began_before) = recovery.take_queued();
-            recovery.answer_exec(at, frame);
+            let reply = doubted(self.guard.as_deref(), world, &taken.entry, frame);
+            recovery.answer_exec(at, &*reply);
             recovery.take_here(&mut self.log);
             self.apply_executed(queued, began_before, frame);
         } else if streamed.is_some_and(|it| it.gone) && !ran {
@@ -69,7 +71,8 @@ impl Session {
             recovery.take_here(&mut self.log);
         } else if ran && !recovery.is_in_multi() {
             // Done, or refused for a reason of its own; never again.
-            recovery.answer(at, frame);
+            let reply = doubted(self.guard.as_deref(), world, &taken.entry, frame);
+            recovery.answer(at, &*reply);
             recovery.take_here(&mut self.log);
         } else {
             world.tally.replayed_writes += u64::from(effect == Effect::Write);

@@ -39,6 +39,9 @@ impl Session {
 
     /// Whether nothing is in flight that has to be answered before the primary may change.
     fn is_drained(&self) -> bool {
+        if self.is_withheld() {
+            return false;
+        }
         match self.link {
             Link::Down | Link::Restoring(_) => true,
             Link::Doubting(_) => false,

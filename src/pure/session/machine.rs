@@ -1,6 +1,7 @@
 //! The session itself: its parts, and the events that its shell tells it.
 
 use super::doubt::Doubt;
+use super::guard::Guard;
 use super::hold::Refusal;
 use super::identity::Identity;
 use super::log::Log;
@@ -105,6 +106,8 @@ pub struct Session {
     pub(super) replies: reply::Scanner,
     pub(super) passing: Option<Passing>,
     pub(super) out: BytesMut,
+    /// What may be delivered of that, if a promise about writes holds for this session.
+    pub(super) guard: Option<Box<Guard>>,
     /// A `MULTI` was admitted, and no end of it.
     pub(super) tail_multi: bool,
     /// New commands are refused until those that were held before are gone.
@@ -160,6 +163,7 @@ impl Session {
             replies: reply::Scanner::new(),
             passing: None,
             out: BytesMut::new(),
+            guard: None,
             tail_multi: false,
             refusing: false,
             refusal: None,
@@ -213,6 +217,7 @@ impl Session {
     /// The route changed. Afterwards [`wants_drop`](Self::wants_drop) says whether the link is
     /// of another epoch and must go.
     pub fn on_route(&mut self, world: &mut World, now: Time) {
+        self.guard_route(world);
         if world.route.epoch != self.epoch {
             // The control plane has seen that the node is not a primary any more.
             self.settle_doubt(world, now, true);
@@ -240,6 +245,7 @@ impl Session {
     /// A connection to the primary of the route in force was made.
     pub fn on_link(&mut self, world: &mut World, now: Time) {
         self.retry = None;
+        self.guard_link(world);
         self.sharing.on_shared = false;
         self.replies = reply::Scanner::new();
         self.upbox.clear();
@@ -326,12 +332,23 @@ impl Session {
 
     /// What is to be written to the client.
     pub fn to_client(&self) -> &[u8] {
-        &self.out
+        match &self.guard {
+            None => &self.out,
+            Some(guard) => self.out.get(..guard.open(self.out.len())).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the client has all that it was answered; some may still wait to be confirmed.
+    pub fn is_delivered(&self) -> bool {
+        self.out.is_empty()
     }
 
     /// The first `n` bytes of [`to_client`](Self::to_client) were written.
     pub fn delivered(&mut self, n: usize) {
         self.out.advance(n);
+        if let Some(guard) = &mut self.guard {
+            guard.delivered(n);
+        }
         if self.out.is_empty() && self.out.capacity() > KEPT_BYTES_MAX {
             self.out = BytesMut::new();
         }
@@ -346,6 +363,7 @@ impl Session {
             && self.inbox.len() < world.limits.query_buffer_max.max(LINE_MAX + 2)
             && self.log.bytes() < world.limits.in_flight_bytes_max
             && self.log.count() < world.limits.in_flight_max
+            && self.guard.as_ref().is_none_or(|it| it.count() < world.limits.in_flight_max)
     }
 
     /// Whether to read from the node: the client takes what it gets.
@@ -440,8 +458,16 @@ impl Session {
 
     /// The client is gone: nothing can be delivered any more.
     pub fn abandon(&mut self) {
-        self.out.clear();
+        self.clear_out();
         self.end = Some(End::Client);
+    }
+
+    /// What is still to be delivered never will be.
+    pub(super) fn clear_out(&mut self) {
+        self.out.clear();
+        if let Some(guard) = &mut self.guard {
+            guard.abandon();
+        }
     }
 
     /// Whether the shell has something to do for the session: after a turn in which somebody
@@ -450,7 +476,7 @@ impl Session {
         self.end.is_some()
             || self.proof_seen
             || self.drop_link
-            || !self.out.is_empty()
+            || !self.to_client().is_empty()
             || matches!(self.link, Link::Down)
             || !self.to_node(world).is_empty()
     }

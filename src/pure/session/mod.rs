@@ -29,6 +29,7 @@ mod blocking;
 mod doubt;
 mod drain;
 mod exec;
+mod guard;
 mod handover;
 mod hold;
 mod identity;
@@ -54,6 +55,7 @@ mod transaction;
 mod world;
 
 pub use crate::pure::resp::write::Proto;
+pub use guard::{GuardedReads, Promise, Rounds, Verdict, Withheld};
 pub use machine::{End, Session};
 pub use proof::Proof;
 pub use share::{Key, Wish};

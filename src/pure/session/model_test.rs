@@ -15,6 +15,7 @@
 mod check;
 mod client;
 mod command;
+mod guard;
 mod node;
 mod op;
 mod route;

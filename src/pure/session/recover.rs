@@ -334,7 +334,7 @@ impl Session {
 
     /// A reply was passing to the client when its link was lost.
     fn lose_passing(&mut self, world: &mut World, hidden: bool, unasked: bool) {
-        if !hidden {
+        if !hidden && !self.lose_open(world) {
             self.cut();
         }
         if !unasked && self.state.reply == ReplyMode::SkipNext {

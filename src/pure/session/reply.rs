@@ -78,7 +78,7 @@ impl Session {
     }
 
     /// Passes on the beginning of a reply that is too large to be collected.
-    fn pass_part(&mut self, world: &World, rest: &[u8]) -> usize {
+    fn pass_part(&mut self, world: &mut World, rest: &[u8]) -> usize {
         let passing = match self.passing {
             Some(passing) => passing,
             None if rest.len() >= world.limits.reply_whole_max => match self.passing_of(rest) {
@@ -87,13 +87,23 @@ impl Session {
             },
             None => return 0,
         };
-        self.passing = Some(passing);
+        if self.passing.is_none() {
+            self.begin_passing(world, passing, rest);
+        }
         let part = self.replies.passable(rest.len());
         self.replies.consumed(part);
         if !passing.hidden {
             self.out.extend_from_slice(rest.get(..part).unwrap_or_default());
         }
         part
+    }
+
+    /// The reply that starts with `start` passes as it comes.
+    pub(super) fn begin_passing(&mut self, world: &mut World, passing: Passing, start: &[u8]) {
+        self.passing = Some(passing);
+        if self.guard.is_some() && !passing.hidden && !passing.unasked {
+            self.withhold_open(world, start);
+        }
     }
 
     /// Whether, and how, the reply that starts with `rest` can pass before it is complete. One
@@ -119,6 +129,7 @@ impl Session {
         if passing.unasked {
             return;
         }
+        self.close_mark();
         self.spend();
         self.suspect = false;
         if let Some(Entry { expect: Expect::Script(body), .. }) = self.log.pop() {
@@ -135,7 +146,10 @@ impl Session {
             && self.log.front().is_some_and(|it| matches!(it.expect, Expect::Forward))
         {
             self.out.extend_from_slice(frame);
-            self.log.pop();
+            let entry = self.log.pop();
+            if self.guard.is_some() {
+                self.guard_reply(world, entry.as_ref(), frame);
+            }
             self.suspect = false;
             if !self.is_proven {
                 self.is_known_now(world);
@@ -268,6 +282,7 @@ impl Session {
         }
         self.note_acquaintance(world, frame, is_error);
         let Some(entry) = self.log.pop() else { return };
+        let (withheld, before) = (self.kind_of(&entry, frame), self.out.len());
         match entry.expect {
             Expect::Acquaintance => {}
             Expect::Change(change) => self.answer_change(*change, frame, is_error),
@@ -317,6 +332,9 @@ impl Session {
             | Expect::Local(_)
             | Expect::Quit
             | Expect::Fatal(_) => self.emit(frame),
+        }
+        if let Some(kind) = withheld {
+            self.withhold(world, kind, before);
         }
         if frame.starts_with(PROTOCOL_ERROR) {
             // The node closes after this, and so would it have with the client.

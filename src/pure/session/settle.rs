@@ -10,7 +10,8 @@ impl Session {
     /// After every event: what is kept is counted, and whether it is stuck is noted.
     pub(super) fn settle(&mut self, world: &mut World, now: Time) {
         if self.log.is_empty() && self.replay.is_empty() {
-            self.refusing &= !self.inbox.is_empty();
+            // Nor before the client can know that something was turned away.
+            self.refusing &= !self.inbox.is_empty() || self.is_withheld();
             self.suspect = false;
         }
         let waiting = self.log.count() + self.replay.len();
@@ -39,7 +40,7 @@ impl Session {
         self.closing = self.eof && !(self.has_work() && self.can_finish(world));
         self.close_if_done();
         self.note_redirect(world, now);
-        let kept = self.kept();
+        let kept = self.kept() + self.count_withheld(world);
         world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
         self.charged = kept;
         self.count_drained(world);
@@ -77,6 +78,8 @@ impl Session {
         self.held = Held::default();
         world.in_flight = world.in_flight.saturating_sub(self.in_flight);
         self.in_flight = 0;
+        self.clear_out();
+        self.count_withheld(world);
         self.identity.forget(world);
         self.uncount_drained(world);
         world.directory.redirect(self.redirects_to.take(), None);

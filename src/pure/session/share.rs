@@ -117,6 +117,7 @@ impl Session {
     /// A shared connection of the kind that was wished for is there.
     pub fn on_shared_link(&mut self, world: &mut World, now: Time) {
         self.retry = None;
+        self.guard_link(world);
         self.link = Link::Up;
         self.sharing.on_shared = true;
         self.pump(world, now);
@@ -152,7 +153,10 @@ impl Session {
             None => self.on_frame(world, now, frame),
         }
         if self.out.len() > SHARED_OUT_MAX {
-            self.out.clear();
+            self.give_up_withheld(world);
+        }
+        if self.out.len() > SHARED_OUT_MAX {
+            self.clear_out();
             self.end.get_or_insert(End::SlowReader);
         }
     }
@@ -164,9 +168,11 @@ impl Session {
     }
 
     /// A part of an unfinished reply, for which [`takes_part`](Self::takes_part) was true.
-    pub fn on_shared_part(&mut self, part: &[u8]) {
-        if self.passing.is_none() {
-            self.passing = self.passing_of(part);
+    pub fn on_shared_part(&mut self, world: &mut World, part: &[u8]) {
+        if self.passing.is_none()
+            && let Some(passing) = self.passing_of(part)
+        {
+            self.begin_passing(world, passing, part);
             // Large replies are not for a connection that others wait for.
             self.sharing.moves = MOVES_MAX;
         }

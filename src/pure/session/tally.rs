@@ -47,4 +47,12 @@ pub struct Tally {
     pub scans_restarted: u64,
     /// Scripts sent by body because the new primary does not know them.
     pub scripts_reloaded: u64,
+    /// Withheld replies to writes that enough replicas have confirmed.
+    pub guarded_writes: u64,
+    /// Those that they have not; all of them count as uncertain, too.
+    pub unguarded_writes: u64,
+    /// Withheld replies to reads that enough replicas have confirmed.
+    pub guarded_reads: u64,
+    /// Those that they have not.
+    pub unguarded_reads: u64,
 }

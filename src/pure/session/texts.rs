@@ -9,6 +9,24 @@ pub(super) const UNCERTAIN: &[u8] =
     b"-UNCERTAIN Segue: the primary was lost before it replied; the command may or may not have \
 run\r\n";
 
+/// A guarded command ran, and too few replicas said so in time, or could.
+pub(super) fn unconfirmed(verb: &str, replicas: u32, timeout: Duration, is_lost: bool) -> Vec<u8> {
+    let plural = if replicas == 1 { "" } else { "s" };
+    if is_lost {
+        return format!(
+            "-UNCERTAIN Segue: {verb} on a primary that was lost before {replicas} \
+             replica{plural} had confirmed it\r\n"
+        )
+        .into_bytes();
+    }
+    format!(
+        "-UNCERTAIN Segue: {verb} on the primary, not confirmed by {replicas} replica{plural} \
+         within {}ms\r\n",
+        timeout.as_millis()
+    )
+    .into_bytes()
+}
+
 pub(super) const OK: &[u8] = b"+OK\r\n";
 pub(super) const RESET: &[u8] = b"+RESET\r\n";
 pub(super) const QUEUED: &[u8] = b"+QUEUED\r\n";

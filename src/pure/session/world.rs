@@ -1,6 +1,7 @@
 //! What the sessions of one worker share: route, command table, policy, limits, scripts, counts.
 
 use super::Tally;
+use super::guard::{Rounds, Withheld};
 use super::identity::Directory;
 use super::script::Scripts;
 use crate::pure::command::{Allow, Table};
@@ -109,6 +110,12 @@ pub struct World {
     pub held: Held,
     /// Who has nothing in flight.
     pub drain: Drain,
+    /// What guarded listeners promise, each with its rounds.
+    pub rounds: Vec<Rounds>,
+    /// Replies that wait to be confirmed.
+    pub withheld: Withheld,
+    /// Grows when the primary is found to run as another process in the same epoch.
+    pub(super) generation: u64,
     /// How long those waited that went on or were answered since this was last taken.
     pub hold_ended: Vec<Duration>,
     pub(super) scripts: Scripts,
@@ -130,6 +137,9 @@ impl World {
             in_flight: 0,
             held: Held::default(),
             drain: Drain::default(),
+            rounds: Vec::new(),
+            withheld: Withheld::default(),
+            generation: 0,
             hold_ended: Vec::new(),
             scripts: Scripts::default(),
             directory: Directory::default(),
@@ -139,6 +149,9 @@ impl World {
 
     /// Obeys a new route. The caller then tells every session.
     pub fn set_route(&mut self, route: Route) {
+        if route.epoch != self.route.epoch {
+            self.sever_rounds();
+        }
         self.route = route;
         // Each session says it again when it has seen this route.
         self.drain.drained = 0;

@@ -72,6 +72,20 @@ impl Lineage {
         self.ancestry(second).iter().any(|it| known.contains(it))
     }
 
+    /// Whether the history `child` continues `ancestor`, as far as steps are remembered.
+    pub fn descends(&self, child: ReplId, ancestor: ReplId) -> bool {
+        let mut next = self.step(child).map(|it| it.0);
+        // Bounded by the number of steps, so that a cycle in what nodes claim ends too.
+        for _ in 0..=self.steps.len() {
+            match next {
+                Some(parent) if parent == ancestor => return true,
+                Some(parent) => next = self.step(parent).map(|it| it.0),
+                None => return false,
+            }
+        }
+        false
+    }
+
     /// The history of `report`, and what it goes back to, nearest first.
     fn ancestry(&self, report: &Report) -> Vec<ReplId> {
         let mut found = vec![report.replid];

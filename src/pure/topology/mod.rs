@@ -1,11 +1,13 @@
 //! Nodes, epochs and the route: the words in which both planes talk about the group; and what
 //! nodes say of themselves ([`Report`]), and whose data descends from whose ([`Lineage`]).
 
+mod acknowledged;
 mod lineage;
 mod report;
 mod route;
 pub mod snapshot;
 
+pub use acknowledged::Acknowledged;
 pub use lineage::{Kinship, Lineage};
 pub use report::{Follower, Link, LinkState, ReplId, Report, ReportError, Role, RunId};
 pub use route::{Gate, Primary, Route, Signal, SignalKind};

@@ -109,6 +109,14 @@ labels! {
         Streamed = "streamed",
     }
 
+    /// What became of a reply that was withheld.
+    Guarded("outcome") {
+        /// Enough replicas have it; the client got it.
+        Confirmed = "confirmed",
+        /// They did not say so in time; the client got `-UNCERTAIN`.
+        Uncertain = "uncertain",
+    }
+
     /// The reply that proved that a command was not executed.
     Proof("kind") {
         /// `-READONLY`

@@ -136,10 +136,14 @@ fn each_count_of_a_session_reaches_a_series_of_its_own() {
         invalidations: 24,
         scans_restarted: 25,
         scripts_reloaded: 26,
+        guarded_writes: 28,
+        unguarded_writes: 29,
+        guarded_reads: 30,
+        unguarded_reads: 31,
     };
     let metrics = metrics();
     metrics.worker().add(&tally);
-    let counts: [(&str, f64); 27] = [
+    let counts: [(&str, f64); 31] = [
         ("requests_total{class=\"read\"}", 1.0),
         ("requests_total{class=\"write\"}", 2.0),
         ("requests_total{class=\"connection\"}", 3.0),
@@ -167,6 +171,10 @@ fn each_count_of_a_session_reaches_a_series_of_its_own() {
         ("tracking_invalidations_total", 24.0),
         ("scans_restarted_total", 25.0),
         ("scripts_reloaded_total", 26.0),
+        ("guarded_writes_total{outcome=\"confirmed\"}", 28.0),
+        ("guarded_writes_total{outcome=\"uncertain\"}", 29.0),
+        ("guarded_reads_total{outcome=\"confirmed\"}", 30.0),
+        ("guarded_reads_total{outcome=\"uncertain\"}", 31.0),
     ];
     for (series, count) in counts {
         let value = scraped(&metrics, &format!("segue_{series}"));

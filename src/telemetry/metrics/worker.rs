@@ -1,7 +1,7 @@
 //! What the data plane counts: one line here is one family, for every worker.
 
 use super::cell::{Counter, CounterBy, Exported, Gauge, Histogram};
-use super::labels::{Closed, Direction, Proof, Refused, Rejected, RequestClass};
+use super::labels::{Closed, Direction, Guarded, Proof, Refused, Rejected, RequestClass};
 use super::{Totals, lock};
 use crate::pure::session::{self, Tally};
 use prometheus::Registry;
@@ -59,7 +59,7 @@ worker_cells! {
     commands_replayed: CounterBy<RequestClass> =
         "segue_commands_replayed_total", "Commands sent a second time, by class.";
     commands_uncertain: Counter =
-        "segue_commands_uncertain_total", "Writes answered -UNCERTAIN: sent, and never answered.";
+        "segue_commands_uncertain_total", "Writes answered -UNCERTAIN: sent, and never answered or not confirmed.";
     commands_refused: CounterBy<Refused> =
         "segue_commands_refused_total", "Commands answered with an error of Segue's own, by reason.";
     proofs: CounterBy<Proof> =
@@ -86,6 +86,16 @@ worker_cells! {
         "segue_watches_aborted_total", "Transactions answered null because WATCH was lost.";
     scripts_reloaded: Counter =
         "segue_scripts_reloaded_total", "Scripts loaded again on a new primary.";
+    guarded_writes: CounterBy<Guarded> =
+        "segue_guarded_writes_total", "Guarded writes, by what their clients were told.";
+    guarded_reads: CounterBy<Guarded> =
+        "segue_guarded_reads_total", "Guarded reads, by what their clients were told.";
+    guard_rounds: Histogram =
+        "segue_guard_round_seconds", "How long replicas took to confirm a round of guarded writes.";
+    withheld_replies: Gauge =
+        "segue_withheld_replies", "Replies that wait until replicas have confirmed them.";
+    withheld_bytes: Gauge =
+        "segue_withheld_bytes", "Bytes of those replies and of what waits behind them.";
 }
 
 impl WorkerCells {
@@ -127,6 +137,10 @@ impl WorkerCells {
             invalidations,
             scans_restarted,
             scripts_reloaded,
+            guarded_writes,
+            unguarded_writes,
+            guarded_reads,
+            unguarded_reads,
         } = *tally;
         self.requests.add(RequestClass::Read, reads);
         self.requests.add(RequestClass::Write, writes);
@@ -152,6 +166,10 @@ impl WorkerCells {
         self.tracking_invalidations.add(invalidations);
         self.scans_restarted.add(scans_restarted);
         self.scripts_reloaded.add(scripts_reloaded);
+        self.guarded_writes.add(Guarded::Confirmed, guarded_writes);
+        self.guarded_writes.add(Guarded::Uncertain, unguarded_writes);
+        self.guarded_reads.add(Guarded::Confirmed, guarded_reads);
+        self.guarded_reads.add(Guarded::Uncertain, unguarded_reads);
     }
 }
 

@@ -89,6 +89,11 @@ impl Sim {
         let primaries = primaries.filter(|it| it.is_primary()).count();
         let forgot = self.swarm.faults.contains(&Fault::Forget) || self.checker.meddled;
         let is_ignorant = self.checker.eyes.iter().any(|it| it.serving.is_none());
-        primaries == 0 || forgot && (primaries > 1 || is_ignorant) || self.is_all_gone()
+        // What was acknowledged as guarded is forgiven to nobody.
+        let is_guarded = self.swarm.guarded.is_some() && self.is_amnesiac(0);
+        primaries == 0
+            || is_guarded
+            || forgot && (primaries > 1 || is_ignorant)
+            || self.is_all_gone()
     }
 }

@@ -15,6 +15,7 @@ mod evidence;
 mod eyes;
 mod flapping;
 mod gate;
+mod guarded;
 mod heal;
 mod planned;
 mod rejoin;
@@ -77,6 +78,10 @@ pub(crate) struct Checker {
     pub(crate) watches: BTreeMap<u64, (BTreeSet<u64>, bool)>,
     pub(crate) eyes: Vec<Eyes>,
     pub(crate) stats: Stats,
+    /// Of each acknowledged guarded write: which nodes had it when its client heard of it.
+    copies: BTreeMap<Write, Vec<usize>>,
+    /// How often a node lost what it had.
+    copies_gone: u64,
     errors_told: u64,
     meddled: bool,
     healed_from: Option<Us>,
@@ -93,6 +98,8 @@ impl Checker {
             watches: BTreeMap::new(),
             eyes: (0..swarm.proxies).map(|_| Eyes::new(swarm.nodes, 0)).collect(),
             stats: Stats::default(),
+            copies: BTreeMap::new(),
+            copies_gone: 0,
             errors_told: 0,
             meddled: false,
             healed_from: None,

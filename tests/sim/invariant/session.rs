@@ -68,7 +68,9 @@ impl Sim {
 
     /// Where everything has healed, clients are served.
     fn check_served(&mut self, client: usize, asked: &Asked, line: &str) {
-        let is_well = self.checker.healed_from.is_some_and(|it| asked.at > it + SETTLED);
+        let stands_still = self.swarm.faults.iter().any(|it| it.stops_things());
+        let well_from = self.checker.healed_from.filter(|_| !stands_still);
+        let is_well = well_from.is_some_and(|it| asked.at > it + SETTLED);
         self.check(!is_well || !line.starts_with("-TRYAGAIN"), "served", || {
             format!("all is well, client {client} asks {:?} and hears {line}", asked.what)
         });
@@ -96,7 +98,9 @@ impl Sim {
                 // A proxy that dies in the middle of a switchover leaves a pause behind, until it
                 // lapses.
                 let is_paused = self.nodes.iter().any(|it| it.paused_until + SETTLED > self.now);
-                let well_from = self.checker.healed_from.filter(|_| !stands_still && !is_paused);
+                // Guarded writes wait for replicas, which may be too few.
+                let waits = stands_still || is_paused || self.swarm.guarded.is_some();
+                let well_from = self.checker.healed_from.filter(|_| !waits);
                 let is_late = well_from.is_some_and(|it| from.max(it) + 2 * SETTLED < self.now);
                 self.check(!is_late, "served", || {
                     format!("all is well, and client {client} waits since {from}")
@@ -107,7 +111,8 @@ impl Sim {
 
     fn check_read(&mut self, client: usize, write: Write, line: &str, rest: &[&str]) {
         let is_value = rest == [format!("v:{write}")] || line == "$-1";
-        self.check(is_value || self.is_refusal(line), "session", || {
+        let is_doubt = self.swarm.guarded.is_some() && line.starts_with("-UNCERTAIN");
+        self.check(is_value || is_doubt || self.is_refusal(line), "session", || {
             format!("client {client} asked for {write} and got {line} {rest:?}")
         });
     }
@@ -140,6 +145,7 @@ impl Sim {
         self.check(is_true, "session", || format!("write {write}: {line} is not true"));
         if outcome == Outcome::Acked {
             self.note_late_ack(write);
+            self.note_copies(write);
         }
     }
 

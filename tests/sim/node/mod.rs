@@ -37,6 +37,7 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) run: u64,
+    pub(crate) started: Us,
     pub(crate) role: Role,
     pub(crate) history: History,
     /// The history that was continued, and the first offset not shared with it.
@@ -160,6 +161,7 @@ impl Sim {
         self.nodes[n].stopped_until = 0;
         self.nodes[n].process = Some(Process {
             run,
+            started: now,
             role,
             history,
             second,
@@ -184,6 +186,7 @@ impl Sim {
         if self.swarm.disk == (Disk::Log { always: true }) {
             self.save(n);
         }
+        self.copy_goes();
         let run = self.nodes[n].process.take().map(|it| it.run);
         self.nodes[n].impaired = None;
         self.nodes[n].paused_until = 0;

@@ -1,6 +1,7 @@
 //! A proxy: the real brain of the control plane, with probes, orders and workers made of events.
 
 pub(crate) mod executor;
+pub(crate) mod keeper;
 pub(crate) mod prober;
 pub(crate) mod session;
 mod worker;
@@ -79,6 +80,11 @@ impl Sim {
     pub(crate) fn step(&mut self, p: usize, event: failover::Event) {
         let time = self.time();
         self.check_step(p);
+        // What workers have acknowledged is looked at after the event arrived.
+        let Proxy { brain, workers, .. } = &mut self.proxies[p];
+        for told in workers.iter_mut().filter_map(|it| it.keeper.told.take()) {
+            brain.acknowledged(told);
+        }
         let actions = self.proxies[p].brain.step(time, event);
         for action in actions {
             let _infallible = write!(self.digest, "{action:?}");

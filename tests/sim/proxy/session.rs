@@ -7,7 +7,7 @@ use crate::network::End;
 use crate::node::serve::Memory;
 use crate::sim::{Event, Sim};
 use crate::swarm::{MS, SECOND, Us};
-use segue::pure::session::Session;
+use segue::pure::session::{Session, Verdict};
 use segue::pure::topology::{Epoch, Signal, SignalKind};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -55,7 +55,9 @@ impl Sim {
     /// A client connects; which worker it gets is the acceptor's choice.
     pub(crate) fn open_session(&mut self, client: usize, proxy: usize) -> usize {
         let worker = client % self.swarm.workers;
-        let machine = Session::new(&self.proxies[proxy].workers[worker].world);
+        let world = &self.proxies[proxy].workers[worker].world;
+        let mut machine = Session::new(world);
+        machine.guard(world, self.sessions.len() as u64, 0);
         self.sessions.push(Sess {
             proxy,
             worker,
@@ -85,6 +87,16 @@ impl Sim {
         let time = self.time();
         let Sess { proxy, worker, machine, .. } = &mut self.sessions[s];
         machine.on_route(&mut self.proxies[*proxy].workers[*worker].world, time);
+        self.move_session(s);
+    }
+
+    /// A round of guarded writes that speaks for this session is over.
+    pub(crate) fn session_round(&mut self, s: usize, round: u64, verdict: Verdict) {
+        let Sess { proxy, worker, machine, is_closed, .. } = &mut self.sessions[s];
+        if *is_closed {
+            return;
+        }
+        machine.on_round(&mut self.proxies[*proxy].workers[*worker].world, round, verdict);
         self.move_session(s);
     }
 
@@ -137,6 +149,7 @@ impl Sim {
             self.client_hears(s, &output);
         }
         self.look_whether_drained(proxy, worker);
+        self.keeper_moves(proxy, worker);
     }
 
     fn write_node(&mut self, s: usize) {
@@ -175,7 +188,7 @@ impl Sim {
         self.after(wait, Event::Dialed { session: s, serial });
     }
 
-    fn is_in_reach(&self, proxy: usize, node: usize) -> bool {
+    pub(crate) fn is_in_reach(&self, proxy: usize, node: usize) -> bool {
         self.nodes[node].host_up
             && self.network.passes(End::Proxy(proxy), End::Node(node))
             && self.network.passes(End::Node(node), End::Proxy(proxy))

@@ -1,10 +1,11 @@
 //! A worker: obeys the route, tells every session, confirms.
 
+use super::keeper::Keeper;
 use crate::sim::{Event, Sim};
 use crate::swarm::{Swarm, Us};
 use segue::pure::command::Table;
 use segue::pure::resp::request;
-use segue::pure::session::{Limits, NoReplicas, Policy, UncertainWrites, World};
+use segue::pure::session::{Limits, NoReplicas, Policy, Rounds, UncertainWrites, World};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub(crate) struct Worker {
     pub(crate) confirmed: u64,
     /// The version that drains for which it has nothing in flight.
     pub(crate) drained: u64,
+    pub(crate) keeper: Keeper,
     /// Until then its thread stands still.
     pub(crate) stuck_until: Us,
 }
@@ -38,12 +40,9 @@ impl Worker {
             out_max: 1 << 20,
             request: request::Limits::DEFAULT,
         };
-        Self {
-            world: World::new(table, policy, limits, swarm.hold_bytes),
-            confirmed: 0,
-            drained: 0,
-            stuck_until: 0,
-        }
+        let mut world = World::new(table, policy, limits, swarm.hold_bytes);
+        world.rounds = swarm.guarded.map(Rounds::new).into_iter().collect();
+        Self { world, confirmed: 0, drained: 0, keeper: Keeper::default(), stuck_until: 0 }
     }
 }
 
@@ -68,6 +67,7 @@ impl Sim {
         let wait = self.rng.spread(20);
         self.after(wait, Event::Confirmed { proxy, serial });
         self.look_whether_drained(proxy, worker);
+        self.keeper_moves(proxy, worker);
     }
 
     /// Tells the control plane, once, that nothing is in flight while the route drains.

@@ -1,9 +1,10 @@
 //! Everything that can happen in a run, as values that proptest makes and shrinks.
 
 use super::command::sha;
+use super::guard::Round;
 use super::node::Role;
 use super::sim::{Setup, Sim};
-use crate::pure::session::{Limits, UncertainWrites};
+use crate::pure::session::{GuardedReads, Limits, UncertainWrites};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -67,6 +68,7 @@ pub(super) enum Op {
     Publish(u8, u8),
     Touch(u8),
     Turn,
+    Round(Round),
 }
 
 pub(super) fn any_setup() -> impl Strategy<Value = Setup> {
@@ -83,9 +85,14 @@ pub(super) fn any_setup() -> impl Strategy<Value = Setup> {
         prop_oneof![4 => Just(UncertainWrites::Refuse), 1 => Just(UncertainWrites::Replay)];
     let budget = prop_oneof![3 => Just(1_usize << 30), 1 => Just(200)];
     let hold = prop_oneof![Just(300_u64), Just(60_000)];
-    (limits, policy, budget, hold, any::<bool>()).prop_map(|it| {
-        let (limits, uncertain_writes, budget_max, hold_timeout_ms, shares) = it;
-        Setup { limits, budget_max, hold_timeout_ms, uncertain_writes, shares }
+    let guarded = prop_oneof![
+        2 => Just(None),
+        2 => Just(Some(GuardedReads::Local)),
+        1 => Just(Some(GuardedReads::Confirmed)),
+    ];
+    (limits, policy, budget, hold, any::<bool>(), guarded).prop_map(|it| {
+        let (limits, uncertain_writes, budget_max, hold_timeout_ms, shares, guarded) = it;
+        Setup { limits, budget_max, hold_timeout_ms, uncertain_writes, shares, guarded }
     })
 }
 
@@ -150,6 +157,16 @@ pub(super) fn any_op() -> impl Strategy<Value = Op> {
         1 => (0..3_u8, 0..3_u8).prop_map(|(kind, name)| Op::Publish(kind, name)),
         1 => (0..3_u8).prop_map(Op::Touch),
         6 => Just(Op::Turn),
+        8 => any_round().prop_map(Op::Round),
+    ]
+}
+
+fn any_round() -> impl Strategy<Value = Round> {
+    prop_oneof![
+        4 => Just(Round::Begins),
+        4 => Just(Round::Confirms),
+        2 => Just(Round::FallsShort),
+        1 => Just(Round::Breaks),
     ]
 }
 
@@ -193,6 +210,7 @@ pub(super) fn apply(sim: &mut Sim, op: &Op) {
         }
         Op::Touch(key) => sim.store.touch(format!("w{key}").as_bytes()),
         Op::Turn => drop(sim.turn()),
+        Op::Round(what) => drop(sim.round(*what)),
     }
 }
 
@@ -251,6 +269,12 @@ pub(super) fn ask(sim: &mut Sim, cmd: &Cmd) {
 
 fn ask_aloud(sim: &mut Sim, cmd: &Cmd, t: &str) {
     let plain = !sim.plans_multi;
+    // What an uncertain transaction did to its connection, its client cannot know.
+    let may_stay_open =
+        matches!(cmd, Cmd::Multi | Cmd::Exec | Cmd::Discard | Cmd::Eval(_) | Cmd::Id);
+    if sim.client.guarded && !plain && !may_stay_open {
+        return;
+    }
     match cmd {
         Cmd::Select(db) => sim.ask(&["SELECT", &db.to_string()], t),
         Cmd::Auth(user) => {

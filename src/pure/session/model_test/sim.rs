@@ -2,13 +2,14 @@
 //! clock, and everything that may go wrong. It obeys the session as the real shell does.
 
 use super::client::Client;
+use super::guard::{Confirmed, Round};
 use super::node::{Node, Role};
 use super::route::{count_requests, route};
 use super::store::Store;
 use crate::pure::command::Table;
 use crate::pure::resp::{reply, request};
 use crate::pure::session::{
-    End, Key, Limits, NoReplicas, Policy, Session, UncertainWrites, Wish, World,
+    End, GuardedReads, Key, Limits, NoReplicas, Policy, Session, UncertainWrites, Wish, World,
 };
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, Route};
@@ -25,6 +26,8 @@ pub(super) struct Setup {
     pub(super) hold_timeout_ms: u64,
     pub(super) uncertain_writes: UncertainWrites,
     pub(super) shares: bool,
+    /// Writes are guarded, and reads promised so much.
+    pub(super) guarded: Option<GuardedReads>,
 }
 
 impl Setup {
@@ -41,6 +44,7 @@ impl Setup {
         hold_timeout_ms: 1_000,
         uncertain_writes: UncertainWrites::Refuse,
         shares: false,
+        guarded: None,
     };
 }
 
@@ -86,6 +90,7 @@ pub(super) struct Sim {
     pub(super) plans_subscribed: bool,
     /// Likewise, which mode `CLIENT REPLY` has set: 0 on, 1 off, 2 skip.
     pub(super) plans_silence: usize,
+    pub(super) confirmed: Confirmed,
 }
 
 impl Sim {
@@ -109,7 +114,7 @@ impl Sim {
         let mut client = Client::default();
         client.told.user = "default".to_owned();
         client.cursor = "0".to_owned();
-        Self {
+        let mut sim = Self {
             world,
             session,
             now: Time::from_millis(1_000),
@@ -126,7 +131,12 @@ impl Sim {
             plans_multi: false,
             plans_subscribed: false,
             plans_silence: 0,
+            confirmed: Confirmed::default(),
+        };
+        if let Some(reads) = setup.guarded {
+            sim.guard(reads);
         }
+        sim
     }
 
     /// The client asks for `args`; what names the request stands last, or second to last.
@@ -156,6 +166,7 @@ impl Sim {
         let bytes = self.session.to_client()[..n].to_vec();
         self.session.delivered(n);
         self.client.hear(&bytes, self.lost.len());
+        self.check_confirmed();
         true
     }
 
@@ -340,6 +351,7 @@ impl Sim {
             !wire.up.is_empty() || !conn.output.is_empty() || conn.blocked.is_some() || conn.closed
         });
         let alive = waits_at_node
+            || self.awaits_round()
             || !self.session.to_node(&self.world).is_empty()
             || !self.session.to_client().is_empty()
             || self.session.wants_link(&self.world, self.now)
@@ -355,6 +367,9 @@ impl Sim {
         let Route { version, epoch, .. } = self.world.route;
         let epoch = if next_epoch { epoch.0 + 1 } else { epoch.0 };
         self.routed = primary.unwrap_or(self.routed);
+        if next_epoch {
+            self.sever_round();
+        }
         self.world.set_route(route(version + 1, epoch, primary));
         self.session.on_route(&mut self.world, self.now);
         self.reconcile();
@@ -422,6 +437,8 @@ impl Sim {
             | self.session_writes(all)
             | self.node_reads(all)
             | self.session_reads(all)
+            | self.round(Round::Confirms)
+            | self.round(Round::Begins)
             | self.client_reads(all)
     }
 

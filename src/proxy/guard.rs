@@ -1,0 +1,467 @@
+//! Asks replicas to confirm guarded writes: one connection for each promise of a worker, which
+//! nobody else uses, and one round at a time.
+//!
+//! ```text
+//!  ROLE                      how far the primary is: covers all that it executed before
+//!  SPUBLISH __segue__:guard  moves the replication stream, and with it what this
+//!                            connection's WAIT waits for, past that place
+//!  WAIT n t                  n replicas have it, or t is over
+//! ```
+//!
+//! A `WAIT` without the publication would be false durability: Valkey waits only for what the
+//! same connection has changed. `ROLE` comes first so that the offset which is told to the
+//! control plane is certainly one that was confirmed. The publication goes to a shard channel,
+//! which no pattern subscription hears; where the server has none, to an ordinary one.
+//!
+//! # Invariants
+//!
+//! * The control plane is told what is acknowledged *before* the first reply leaves.
+//! * A round is only ever asked of the process that answered what it speaks for: one that was
+//!   restarted meanwhile, perhaps with less, confirms nothing of what came before.
+//! * Nothing is written while the gate is held, nor on a connection of another epoch, and no
+//!   answer of one counts.
+//!
+//! # Deliberately absent
+//!
+//! Which replies wait, and what becomes of them: `pure::session`.
+
+use super::gate::Gate;
+use crate::config::Credentials;
+use crate::net::call::{CallError, Connection};
+use crate::pure::resp::reply;
+use crate::pure::session::{Promise, Verdict};
+use crate::pure::session::{Rounds, World};
+use crate::pure::topology::{Acknowledged, Epoch, Primary, ReplId, RunId, SignalKind};
+use bytes::Bytes;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+/// Where the barrier is published. Nobody listens there.
+const CHANNEL: &[u8] = b"__segue__:guard";
+
+/// How long to wait before another attempt to connect.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Starts what the worker's promises need.
+pub(super) fn start(
+    gate: &Rc<Gate>,
+    credentials: Option<&Credentials>,
+    acknowledged: &watch::Sender<Option<Acknowledged>>,
+) {
+    let promises: Vec<Promise> = gate.world.borrow().rounds.iter().map(|it| it.promise()).collect();
+    for (index, promise) in promises.into_iter().enumerate() {
+        let keeper = Keeper {
+            gate: Rc::clone(gate),
+            index,
+            promise,
+            credentials: credentials.cloned(),
+            acknowledged: acknowledged.clone(),
+            link: None,
+            seen: Seen::default(),
+            complaint: None,
+        };
+        tokio::task::spawn_local(keeper.keep());
+    }
+}
+
+/// A first connection that is there within this time leads to the process that sessions talk to:
+/// nobody is restarted so fast.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
+/// What is known of the primary of an epoch.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    epoch: Epoch,
+    since: Instant,
+    /// The process that was asked last.
+    run_id: Option<RunId>,
+    /// An attempt to connect has failed, or a connection was lost.
+    is_doubtful: bool,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { epoch: Epoch::default(), since: Instant::now(), run_id: None, is_doubtful: false }
+    }
+}
+
+struct Link {
+    connection: Connection,
+    epoch: Epoch,
+    run_id: RunId,
+    /// Whole seconds that the process has been running for.
+    uptime_secs: u64,
+    replid: ReplId,
+    publish: &'static [u8],
+}
+
+/// Keeps one promise.
+struct Keeper {
+    gate: Rc<Gate>,
+    index: usize,
+    promise: Promise,
+    credentials: Option<Credentials>,
+    acknowledged: watch::Sender<Option<Acknowledged>>,
+    link: Option<Link>,
+    seen: Seen,
+    /// What was last found wrong, so that it is not said again.
+    complaint: Option<String>,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        // Since when a round is wanted that cannot begin.
+        let mut stuck: Option<tokio::time::Instant> = None;
+        loop {
+            let route = self.gate.world.borrow().route;
+            self.link.take_if(|it| it.epoch != route.epoch);
+            let mut retry = None;
+            if self.link.is_none()
+                && let Some(primary) = route.primary()
+            {
+                self.connect(primary, route.epoch).await;
+                retry = self.link.is_none().then_some(RETRY_AFTER);
+            }
+            let (route, is_wanted) = {
+                let world = self.gate.world.borrow();
+                (world.route, self.is_wanted(&world))
+            };
+            let is_usable = self.link.as_ref().is_some_and(|it| it.epoch == route.epoch);
+            if is_wanted && is_usable && route.lets_finish() {
+                // Whoever is ready to run has his reply first, so that the round speaks for him, too.
+                tokio::task::yield_now().await;
+                let since = tokio::time::Instant::now();
+                // What is asked again has waited since it was asked first.
+                stuck = self.round().await.then(|| stuck.unwrap_or(since));
+                continue;
+            }
+            if !is_wanted {
+                stuck = None;
+            }
+            let since = is_wanted.then(|| *stuck.get_or_insert_with(tokio::time::Instant::now));
+            let late = since.map(|it| it + self.promise.timeout);
+            tokio::select! {
+                () = self.woken() => {}
+                () = sleep_until(late.unwrap_or_else(far)), if late.is_some() => {
+                    stuck = None;
+                    self.give_up();
+                }
+                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
+            }
+        }
+    }
+
+    fn is_wanted(&self, world: &World) -> bool {
+        world.rounds.get(self.index).is_some_and(Rounds::is_wanted)
+    }
+
+    async fn woken(&self) {
+        match self.gate.guards.get(self.index) {
+            Some(guard) => guard.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends when `epoch` is over. The gate wakes this in the same turn in which it takes a new
+    /// route, so what is polled after it in one turn never runs in a later epoch.
+    async fn severed(&self, epoch: Epoch) {
+        while self.gate.world.borrow().route.epoch == epoch {
+            self.woken().await;
+        }
+    }
+
+    async fn connect(&mut self, primary: Primary, epoch: Epoch) {
+        let limit = self.gate.dial_limit;
+        if self.seen.epoch != epoch {
+            self.seen = Seen { epoch, ..Seen::default() };
+        }
+        let opening = open(primary, epoch, self.credentials.as_ref(), limit);
+        let opened = tokio::select! {
+            biased;
+            () = self.severed(epoch) => return,
+            opened = opening => opened,
+        };
+        match opened {
+            Ok(link) => {
+                if self.complaint.take().is_some() {
+                    info!("Guarded writes can be confirmed again");
+                }
+                if !self.is_same_process(&link) {
+                    self.gate.world.borrow_mut().primary_restarted();
+                    self.give_up();
+                }
+                self.seen.run_id = Some(link.run_id);
+                self.seen.is_doubtful = false;
+                self.link = Some(link);
+            }
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    /// Whether the process that was reached is certainly the one that has answered whatever waits
+    /// to be confirmed.
+    fn is_same_process(&self, link: &Link) -> bool {
+        let Seen { since, run_id, is_doubtful, .. } = self.seen;
+        let took = since.elapsed();
+        if let Some(run_id) = run_id {
+            return run_id == link.run_id;
+        }
+        // The servers round down.
+        let ran_before = Duration::from_secs(link.uptime_secs) > took;
+        ran_before || !is_doubtful && took < AT_ONCE
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        match failure {
+            // What a failover is made of, and told of there.
+            Failure::Lost(error) => {
+                self.seen.is_doubtful = true;
+                debug!(%error, "No connection to confirm guarded writes on");
+            }
+            Failure::Denied(why) => self.complain(why),
+            // The control plane finds out, too, and decides.
+            Failure::Demoted => debug!("The primary is one no more"),
+        }
+    }
+
+    fn complain(&mut self, why: String) {
+        if self.complaint.as_ref() != Some(&why) {
+            warn!(%why, "Guarded writes cannot be confirmed and are answered -UNCERTAIN");
+            self.complaint = Some(why);
+        }
+    }
+
+    /// One round: everything that was answered by now is confirmed, or is not. True if it has to be
+    /// asked again.
+    async fn round(&mut self) -> bool {
+        let Some(mut link) = self.link.take() else { return false };
+        let epoch = link.epoch;
+        let Some(round) = self.begin(epoch) else { return false };
+        let started = Instant::now();
+        let outcome = {
+            let asking = ask(&mut link, self.promise, self.gate.dial_limit);
+            tokio::select! {
+                biased;
+                () = self.severed(epoch) => return false,
+                outcome = asking => outcome,
+            }
+        };
+        self.gate.cells.guard_rounds.observe(started.elapsed());
+        let verdict = match outcome {
+            Ok(Answer { offset, replicas }) => {
+                let is_enough = replicas >= u64::from(self.promise.replicas);
+                if is_enough {
+                    let Link { replid, .. } = link;
+                    self.acknowledged.send_replace(Some(Acknowledged { epoch, replid, offset }));
+                }
+                self.link = Some(link);
+                if is_enough { Verdict::Confirmed } else { Verdict::Short }
+            }
+            Err(failure) => {
+                let is_lost = matches!(failure, Failure::Lost(_));
+                self.failed(failure);
+                if is_lost {
+                    // It may be this connection alone: then the same process is asked again.
+                    self.gate.signal(SignalKind::Lost);
+                    self.again(round);
+                    return true;
+                }
+                Verdict::Short
+            }
+        };
+        self.end(round, verdict);
+        false
+    }
+
+    /// Nobody can be asked: what waits is uncertain.
+    fn give_up(&self) {
+        let epoch = self.gate.world.borrow().route.epoch;
+        if let Some(round) = self.begin(epoch) {
+            self.end(round, Verdict::Short);
+        }
+    }
+
+    fn begin(&self, epoch: Epoch) -> Option<u64> {
+        let mut world = self.gate.world.borrow_mut();
+        if world.route.epoch != epoch {
+            return None;
+        }
+        world.rounds.get_mut(self.index).filter(|it| it.is_wanted()).map(|it| it.begin())
+    }
+
+    fn again(&self, round: u64) {
+        let mut world = self.gate.world.borrow_mut();
+        if let Some(rounds) = world.rounds.get_mut(self.index) {
+            rounds.again(round);
+        }
+    }
+
+    fn end(&self, round: u64, verdict: Verdict) {
+        let rounds = |world: &mut World| {
+            world.rounds.get_mut(self.index).map(|it| it.end(round)).unwrap_or_default()
+        };
+        let sessions = rounds(&mut self.gate.world.borrow_mut());
+        let now = self.gate.now();
+        for id in sessions {
+            // One that is over has no use for it.
+            if let Some(seat) = self.gate.seat(id) {
+                seat.with(|it| it.after_round(now, round, verdict));
+            }
+        }
+        self.gate.collect();
+    }
+}
+
+fn far() -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_secs(3_600)
+}
+
+/// Connects, and finds out whether the node and its access rules let a round happen.
+async fn open(
+    primary: Primary,
+    epoch: Epoch,
+    credentials: Option<&Credentials>,
+    limit: Duration,
+) -> Result<Link, Failure> {
+    let opened = Connection::open(primary.addr, credentials, limit).await;
+    let mut connection = opened.map_err(Failure::from)?;
+    let requests: [&[&[u8]]; 5] = [
+        &[b"INFO", b"server"],
+        &[b"INFO", b"replication"],
+        &[b"ROLE"],
+        &[b"SPUBLISH", CHANNEL, b""],
+        &[b"WAIT", b"0", b"1"],
+    ];
+    let replies = connection.call(&requests, limit).await.map_err(Failure::Lost)?;
+    let [server, info, role, spublish, wait] = replies.as_slice() else {
+        return Err(Failure::Denied("too few replies".to_owned()));
+    };
+    for (reply, command) in [(server, "INFO"), (info, "INFO"), (role, "ROLE"), (wait, "WAIT")] {
+        refused(reply, command)?;
+    }
+    // Servers before 7.0 have no shard channels.
+    let publish: &[u8] = if reply::error_text(spublish).is_some() {
+        let publish: &[&[u8]] = &[b"PUBLISH", CHANNEL, b""];
+        let replies = connection.call(&[publish], limit).await.map_err(Failure::Lost)?;
+        replies.first().map_or(Ok(()), |it| refused(it, "PUBLISH"))?;
+        b"PUBLISH"
+    } else {
+        b"SPUBLISH"
+    };
+    let lacks = |what: &str| Failure::Denied(format!("INFO has no {what}"));
+    let replid = field(info, "master_replid:").and_then(ReplId::parse);
+    let replid = replid.ok_or_else(|| lacks("master_replid"))?;
+    let run_id = field(server, "run_id:").and_then(RunId::parse).ok_or_else(|| lacks("run_id"))?;
+    let uptime_secs = field(server, "uptime_in_seconds:").and_then(|it| it.parse().ok());
+    let uptime_secs = uptime_secs.ok_or_else(|| lacks("uptime_in_seconds"))?;
+    Ok(Link { connection, epoch, run_id, uptime_secs, replid, publish })
+}
+
+fn refused(reply: &Bytes, command: &str) -> Result<(), Failure> {
+    reply::error_text(reply).map_or(Ok(()), |text| {
+        let text = String::from_utf8_lossy(text);
+        Err(Failure::Denied(format!("the primary refuses {command}: {text}")))
+    })
+}
+
+/// What stands behind `name` in a section of `INFO`.
+fn field<'a>(info: &'a Bytes, name: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(reply::text(info)?).ok()?;
+    text.lines().find_map(|it| it.strip_prefix(name))
+}
+
+/// What a round found.
+struct Answer {
+    /// Everything that was executed before the round is below this, and the replicas have it.
+    offset: u64,
+    replicas: u64,
+}
+
+/// Why there was no answer.
+#[derive(Debug)]
+enum Failure {
+    /// The connection failed; another one may do.
+    Lost(CallError),
+    /// The node says no, and will again.
+    Denied(String),
+    /// It is a replica now.
+    Demoted,
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Denied { .. } | CallError::Protocol { .. } | CallError::TooLong { .. } => {
+                Self::Denied(error.to_string())
+            }
+            CallError::Dial(_) | CallError::Lost { .. } | CallError::Timeout { .. } => {
+                Self::Lost(error)
+            }
+        }
+    }
+}
+
+async fn ask(link: &mut Link, promise: Promise, grace: Duration) -> Result<Answer, Failure> {
+    let (replicas, limit) = (promise.replicas.to_string(), promise.timeout.as_millis().to_string());
+    let requests: [&[&[u8]]; 3] = [
+        &[b"ROLE"],
+        &[link.publish, CHANNEL, b""],
+        &[b"WAIT", replicas.as_bytes(), limit.as_bytes()],
+    ];
+    let called = link.connection.call(&requests, promise.timeout + grace).await;
+    let replies = called.map_err(Failure::Lost)?;
+    answer(&replies)
+}
+
+fn answer(replies: &[Bytes]) -> Result<Answer, Failure> {
+    let denied = |why: &str| Failure::Denied(why.to_owned());
+    let [role, publish, wait] = replies else { return Err(denied("too few replies")) };
+    for (reply, command) in [(role, "ROLE"), (publish, "PUBLISH"), (wait, "WAIT")] {
+        refused(reply, command)?;
+    }
+    let mut items = reply::items(role);
+    if items.next().and_then(reply::text) != Some(b"master") {
+        return Err(Failure::Demoted);
+    }
+    let offset = items.next().and_then(number).ok_or_else(|| denied("ROLE has no offset"))?;
+    let replicas = number(wait).ok_or_else(|| denied("WAIT is not answered with a number"))?;
+    Ok(Answer { offset, replicas })
+}
+
+fn number(element: &[u8]) -> Option<u64> {
+    let digits = element.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{answer, field};
+    use bytes::Bytes;
+
+    #[test]
+    fn only_a_primary_confirms() {
+        let wait = Bytes::from_static(b":2\r\n");
+        let publish = Bytes::from_static(b":0\r\n");
+        let primary = Bytes::from_static(b"*3\r\n$6\r\nmaster\r\n:1234\r\n*0\r\n");
+        let sound = answer(&[primary.clone(), publish.clone(), wait.clone()]);
+        let sound = sound.unwrap_or_else(|why| panic!("{why:?}"));
+        assert_eq!((sound.offset, sound.replicas), (1234, 2));
+        let replica =
+            Bytes::from_static(b"*5\r\n$5\r\nslave\r\n$1\r\na\r\n:1\r\n$9\r\nconnected\r\n:9\r\n");
+        assert!(answer(&[replica, publish.clone(), wait]).is_err());
+        let refused = Bytes::from_static(b"-NOPERM no WAIT for you\r\n");
+        assert!(answer(&[primary, publish, refused]).is_err());
+    }
+
+    #[test]
+    fn finds_the_history() {
+        let info = "# Replication\r\nrole:master\r\nmaster_replid:0123456789012345678901234567890123456789\r\nmaster_replid2:x\r\n";
+        let frame = Bytes::from(format!("${}\r\n{info}\r\n", info.len()));
+        assert_eq!(field(&frame, "role:"), Some("master"));
+        assert_eq!(field(&frame, "master_replid:").map(str::len), Some(40));
+        assert_eq!(field(&Bytes::from_static(b"$0\r\n\r\n"), "role:"), None);
+    }
+}

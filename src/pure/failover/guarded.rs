@@ -1,0 +1,135 @@
+//! The promotion rule of groups with guarded writes: who certainly has everything that clients
+//! were told is safe.
+//!
+//! A guarded write was acknowledged when R replicas had it. Two ways lead to one of them:
+//!
+//! 1. **Known.** Workers tell up to which offset they have acknowledged, before they do. Whoever
+//!    has that much of the same history has everything. Told by a worker in any epoch of one
+//!    line of histories: offsets go on where a promotion forks.
+//! 2. **Quorum.** If nothing is known (this process has not confirmed a round on this history
+//!    yet, so an earlier one may have acknowledged more), or if other proxies acknowledge as
+//!    well: any R replicas and any N − R + 1 of N have one in common. So when that many have
+//!    reported, the highest offset among them has everything, and nobody with less is promoted.
+//!
+//! Otherwise nobody is promoted, and the reason is said.
+//!
+//! What this does not guarantee: that somebody else's promotion follows the rule; that replicas
+//! acknowledge nothing to a primary which is cut off from this process, but not from another
+//! proxy, after they have reported. Acknowledged means in the memory of R replicas, not on disk:
+//! a replica that restarts empty is not in step and does not count, but R of them at once do
+//! lose what they had.
+
+use super::brain::Brain;
+use super::select::{Candidate, Ranking, Reject};
+use crate::pure::topology::{Acknowledged, Kinship, LinkState, Report};
+use serde::{Deserialize, Serialize};
+
+/// What clients of this group are promised.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Guarded {
+    /// How many replicas confirm a write, where that is the fewest.
+    pub replicas_min: u32,
+    /// Others acknowledge guarded writes, too: what this process knows is not all.
+    pub always_quorum: bool,
+}
+
+impl Brain {
+    /// A worker is about to tell clients that writes are safe up to here.
+    pub fn acknowledged(&mut self, told: Acknowledged) {
+        let known = match self.acked {
+            Some(known) if known.replid == told.replid || self.continues(told, known) => {
+                Acknowledged { offset: told.offset.max(known.offset), ..told }
+            }
+            // Told late, of the history before: it was confirmed there all the same.
+            Some(known) if self.continues(known, told) => {
+                Acknowledged { offset: told.offset.max(known.offset), ..known }
+            }
+            // Another history serves: what was safe in the old one has no place in it.
+            Some(_) | None => told,
+        };
+        self.acked = Some(known);
+    }
+
+    fn continues(&self, child: Acknowledged, parent: Acknowledged) -> bool {
+        self.lineage.descends(child.replid, parent.replid)
+    }
+
+    /// Up to where clients were told that writes are safe, in the history of `anchor`; nothing if
+    /// that is not known.
+    fn known_floor(&self, anchor: &Report) -> Option<u64> {
+        let acked = self.acked?;
+        let is_same = acked.replid == anchor.replid
+            || anchor.descends.is_some_and(|it| it.0 == acked.replid)
+            || self.lineage.descends(anchor.replid, acked.replid);
+        is_same.then_some(acked.offset)
+    }
+
+    /// A node serves that somebody else promoted. If it lacks what was acknowledged, that is
+    /// lost; nothing is known about what is safe in its history.
+    pub(super) fn note_heir(&mut self, anchor: &Report) {
+        let (Some(acked), Some((parent, fork))) = (self.acked, anchor.descends) else { return };
+        let lacks = fork <= acked.offset;
+        if (parent == acked.replid || self.lineage.descends(anchor.replid, acked.replid)) && lacks {
+            self.acked = None;
+        }
+    }
+
+    /// Takes everybody out of `ranking` who may lack something that was acknowledged.
+    pub(super) fn only_safe(
+        &self,
+        mut ranking: Ranking,
+        lost: &Report,
+        candidates: &[Candidate<'_>],
+    ) -> Ranking {
+        let Some(guarded) = self.params.guarded else { return ranking };
+        let known = self.known_floor(lost);
+        let heard: Vec<u64> = candidates.iter().filter_map(|it| self.testimony(lost, it)).collect();
+        let all = self.members.len().saturating_sub(1) + self.strangers.len();
+        let replicas_min = usize::try_from(guarded.replicas_min).unwrap_or(usize::MAX);
+        let needed = (all + 1).saturating_sub(replicas_min).max(1);
+        let by_quorum = guarded.always_quorum || known.is_none();
+        let highest = heard.iter().copied().max().filter(|_| by_quorum).unwrap_or(0);
+        let floor = highest.max(known.unwrap_or(0));
+        let is_heard = !by_quorum || heard.len() >= needed;
+        let has = |node| {
+            let candidate = candidates.iter().find(|it| it.node == node);
+            candidate.and_then(|it| self.testimony(lost, it)).unwrap_or(0)
+        };
+        for it in std::mem::take(&mut ranking.ranked) {
+            let why = if !is_heard {
+                Reject::NoQuorum { heard: heard.len(), needed }
+            } else if has(it.node) < floor {
+                Reject::LacksAcknowledged { bytes: floor - has(it.node) }
+            } else {
+                ranking.ranked.push(it);
+                continue;
+            };
+            ranking.rejected.push((it.node, why));
+        }
+        ranking
+    }
+
+    /// What a replica has of the lost primary's history, if its word counts: it holds the data
+    /// that it once confirmed.
+    fn testimony(&self, lost: &Report, candidate: &Candidate<'_>) -> Option<u64> {
+        let report = candidate.report.ok().filter(|it| !it.loading)?;
+        match report.link().map(|it| it.state) {
+            // It has begun to copy a primary that came back empty: the data is still there, its
+            // place in the history is not said any more.
+            Some(LinkState::Syncing) => {
+                let had = self.member(candidate.node)?.had;
+                let (run_id, replid, offset) = had.filter(|_| report.keys > 0)?;
+                (run_id == report.run_id && replid == lost.replid).then_some(offset)
+            }
+            Some(LinkState::Never) => None,
+            Some(LinkState::Up { .. } | LinkState::Down { .. }) | None => {
+                let kinship = self.lineage.kinship(report, lost);
+                matches!(kinship, Kinship::Same | Kinship::Prefix).then_some(report.offset)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "guarded_test.rs"]
+mod tests;
