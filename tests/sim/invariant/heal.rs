@@ -90,7 +90,7 @@ impl Sim {
         let forgot = self.swarm.faults.contains(&Fault::Forget) || self.checker.meddled;
         let is_ignorant = self.checker.eyes.iter().any(|it| it.serving.is_none());
         // What was acknowledged as guarded is forgiven to nobody.
-        let is_guarded = self.swarm.guarded.is_some() && self.is_amnesiac(0);
+        let is_guarded = self.swarm.guarded.is_some();
         primaries == 0
             || is_guarded
             || forgot && (primaries > 1 || is_ignorant)

@@ -4,7 +4,7 @@
 use crate::client::{Asked, Outcome, What};
 use crate::data::Write;
 use crate::sim::Sim;
-use crate::swarm::{SECOND, Us};
+use crate::swarm::{Fault, SECOND, Us};
 
 /// After the hold: connecting once more, or an answer that does not come before the connection
 /// is given up.
@@ -100,6 +100,8 @@ impl Sim {
                 let is_paused = self.nodes.iter().any(|it| it.paused_until + SETTLED > self.now);
                 // Guarded writes wait for replicas, which may be too few.
                 let waits = stands_still || is_paused || self.swarm.guarded.is_some();
+                // What went out while everything was slow may still be under way.
+                let waits = waits || self.swarm.faults.contains(&Fault::Slow);
                 let well_from = self.checker.healed_from.filter(|_| !waits);
                 let is_late = well_from.is_some_and(|it| from.max(it) + 2 * SETTLED < self.now);
                 self.check(!is_late, "served", || {
