@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.cache/bin:$(PATH)
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Kill a primary under load and see what 24 clients notice (10 s, once built)
@@ -22,7 +22,18 @@ run: ## Kill a primary under load and see what 24 clients notice (10 s, once bui
 test: ## Run every test: unit, property, simulation, real servers, deploy files, static binary
 	@scripts/install build test
 	cargo test --locked
+	@# Every row of the promise again, with a connection of its own for each session.
+	SEGUE_TEST_UPSTREAM=dedicated cargo test --locked --test it transparency
 	@scripts/static dev
+
+# How long `make faults` goes on, and what else it is told (`make faults FAULTS='--rows F1,F5'`).
+TIME ?= 12m
+FAULTS ?=
+
+.PHONY: faults
+faults: ## Break real servers in network namespaces and check what clients saw (12 min), update docs/
+	@scripts/install build test
+	cargo test --locked --test faults -- --full --time $(TIME) --publish $(FAULTS)
 
 .PHONY: lint
 lint: ## Check format, lints and documentation; changes nothing
@@ -64,6 +75,27 @@ bench-build:
 	@scripts/install build bench
 	cargo build --release --locked --bin segue
 	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target --bins
+
+.PHONY: compare-failover
+compare-failover: compare-build ## Kill, stop, cut off and change primaries: Segue beside Sentinel + HAProxy (8 min), update docs/
+	@scripts/compare failover --publish
+
+.PHONY: compare-failover-quick
+compare-failover-quick: compare-build ## The same once each (2 min, once built); changes nothing
+	@scripts/compare failover --quick
+
+.PHONY: compare-switchover
+compare-switchover: compare-build ## 300 planned switchovers beside FAILOVER and SENTINEL FAILOVER, on both servers (15 min), update docs/
+	@scripts/compare switchover --publish
+
+.PHONY: compare-switchover-quick
+compare-switchover-quick: compare-build ## The same with 20 (3 min, once built); changes nothing
+	@scripts/compare switchover --quick
+
+.PHONY: compare-build
+compare-build:
+	@scripts/install build compare
+	cargo build --release --locked --bin segue --example clients
 
 .PHONY: clean
 clean: ## Remove what the other targets made

@@ -20,6 +20,7 @@ use crate::pure::session::{Limits, Policy, Promise};
 use crate::pure::topology::{Acknowledged, Route, Signal};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::Recent;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -108,10 +109,10 @@ pub fn run(config: &Config) -> Result<Drained, Error> {
         .enable_all()
         .build()
         .map_err(system("start a runtime"))?;
-    LocalSet::new().block_on(&runtime, serve(config, Arc::new(metrics)))
+    LocalSet::new().block_on(&runtime, serve(config, Arc::new(metrics), logs.recent()))
 }
 
-async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error> {
+async fn serve(config: &Config, metrics: Arc<Metrics>, recent: Recent) -> Result<Drained, Error> {
     let started = Instant::now();
     let mut signals = Signals::listen().map_err(system("listen for signals"))?;
     let sessions_max = sessions_max(config);
@@ -136,7 +137,9 @@ async fn serve(config: &Config, metrics: Arc<Metrics>) -> Result<Drained, Error>
             sessions_max: sessions_max as u64,
             hold_max_bytes: config.hold().max_bytes() as u64,
         },
+        listeners: ops::status::Listener::all(config),
         started,
+        recent,
     });
     let accepting = Rc::new(Accepting {
         workers,
@@ -365,6 +368,8 @@ fn worker_settings(config: &Config) -> proxy::Settings {
         dial_limit: config.health().timeout(),
         promises: promises(config),
         credentials: config.group().credentials().cloned(),
+        // As long as the control plane may stand still before it asks, too.
+        stall_min: config.health().down_after(),
     }
 }
 

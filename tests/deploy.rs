@@ -228,7 +228,13 @@ fn the_dockerfile_is_clean_and_gets_the_files_that_it_copies() {
 
 #[test]
 fn the_scripts_are_clean() {
-    run(tool("shellcheck").args([".ci/run", "scripts/install", "scripts/static"].map(at)));
+    run(tool("shellcheck")
+        .args([".ci/run", "scripts/install", "scripts/static", "scripts/compare"].map(at)));
+}
+
+#[test]
+fn the_sums_of_the_comparison_are_right() {
+    run(tool("python3").args(["-B", "benches/compare/account_test.py"]));
 }
 
 fn at(file: &str) -> PathBuf {

@@ -66,12 +66,16 @@ def _range(values: list[float]) -> tuple[float, float, float]:
 
 
 def publish(data: dict, page: Path) -> None:
-    """Replaces what stands between the markers of the page."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
+    put(markdown(data), page, BEGIN, END)
+
+
+def put(text: str, page: Path, begin: str, end: str) -> None:
+    """Replaces what stands between two markers of the page."""
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
     if not after:
-        raise SystemExit(f"{page.name} lacks {BEGIN} or {END}")
-    page.write_text(f"{before}{BEGIN}\n{markdown(data)}\n{END}{after}")
+        raise SystemExit(f"{page.name} lacks {begin} or {end}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def markdown(data: dict) -> str:

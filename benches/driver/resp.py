@@ -10,8 +10,8 @@ class WrongReply(Exception):
 class Client:
     """RESP2, blocking, with a deadline on every read."""
 
-    def __init__(self, port: int, timeout: float = 5.0) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port: int, timeout: float = 5.0, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection((host, port), timeout=timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb")
 

@@ -23,7 +23,7 @@ class Plan:
     rounds: int
     seconds: float
     all_floors: bool
-    """Also those floor programs that others are better suited than."""
+    """Also those floor programs that others are better suited than, and Segue with 2 workers."""
     idle_sessions: int
     segue: Path
     floor: Path
@@ -33,6 +33,8 @@ class Plan:
 
     def targets_of(self, workload: Workload) -> list[Target]:
         def is_wanted(target: Target) -> bool:
+            if target.name == "segue-2-workers":
+                return self.all_floors and workload.clients >= 50
             if target.kind != "floor" or target.name == workload.floor:
                 return True
             is_large = workload.value_bytes >= 16 << 10

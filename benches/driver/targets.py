@@ -61,8 +61,9 @@ TARGETS = [
     Target("relay", "floor: relay", "floor", "relay"),
     Target("relay-splice", "floor: relay, splice", "floor", "relay"),
     Target("mux", "floor: multiplexer", "floor", "mux", pipelines=True),
+    Target("segue-shared", "Segue", "segue", pipelines=True),
     Target("segue-dedicated", "Segue, dedicated", "segue"),
-    Target("segue-shared", "Segue, shared", "segue", pipelines=True),
+    Target("segue-2-workers", "Segue, 2 workers", "segue", pipelines=True),
     Target("haproxy", "HAProxy", "peer", "haproxy"),
     Target("haproxy-splice", "HAProxy, splice", "peer", "haproxy"),
     Target("nginx", "nginx stream", "peer", "nginx"),
@@ -121,13 +122,16 @@ def _floor(target: Target, program: str, port: int, _folder: Path, setting: Sett
 
 
 def _segue(target: Target, program: str, port: int, folder: Path, setting: Setting) -> list[str]:
+    workers = 2 if target.name == "segue-2-workers" else 1
+    upstream = "dedicated" if target.name == "segue-dedicated" else "shared"
     config = f"""\
 listen: [{{ address: "127.0.0.1:{port}" }}]
 control: {{ address: "unix:{folder}/control.sock" }}
+workers: {workers}
 group:
   name: bench
   nodes: [{{ name: a, address: "127.0.0.1:{setting.node_port}" }}]
-sessions: {{ max: {setting.sessions_max}, upstream: {target.name.removeprefix("segue-")} }}
+sessions: {{ max: {setting.sessions_max}, upstream: {upstream} }}
 """
     return [program, "run", "--config", _write(folder / "proxy.yaml", config)]
 

@@ -2,7 +2,7 @@
 //! requests to having written the replies.
 
 use segue::pure::command::Table;
-use segue::pure::mux::{Deal, Mux};
+use segue::pure::mux::{Mux, Run, Taker};
 use segue::pure::resp::request;
 use segue::pure::session::{Limits, NoReplicas, Policy, Session, UncertainWrites, World};
 use segue::pure::time::Time;
@@ -86,6 +86,15 @@ impl Rig {
         delivered
     }
 
+    /// The session has been idle for a while.
+    pub fn rest(&mut self) {
+        self.session.give_back();
+        if self.mux.is_some() {
+            // It belongs to all sessions of the connection.
+            self.mux = Some(Mux::default());
+        }
+    }
+
     fn send(&mut self, now: Time) {
         loop {
             let bytes = self.session.to_node(&self.world);
@@ -112,24 +121,32 @@ impl Rig {
 /// Deals out one read of a shared connection. Replies are cut only where they are too large to be
 /// kept, so nothing has to be.
 fn deal(session: &mut Session, mux: &mut Mux<u64>, world: &mut World, now: Time, read: &[u8]) {
-    let mut done = 0;
-    while let Some(rest) = read.get(done..).filter(|it| !it.is_empty()) {
-        match mux.deal(rest) {
-            Deal::Reply { len } => {
-                mux.answered();
-                session.on_shared_reply(world, now, &rest[..len]);
-                done += len;
-            }
-            Deal::Partial { passable } => {
-                assert!(session.takes_part(world, rest), "a reply that would have to be kept");
-                session.on_shared_part(&rest[..passable]);
-                mux.passed(passable);
-                done += passable;
-            }
-            Deal::Unasked { .. } | Deal::Nonsense => panic!("a reply to nothing"),
-        }
+    match mux.deal_run(read, &mut Taking { session, world, now }) {
+        Run::Over(used) | Run::Hungry(used) => assert_eq!(used, read.len(), "a reply is kept"),
+        Run::Nonsense => panic!("a reply to nothing"),
     }
     session.on_turn_end(world, now);
+}
+
+/// A session takes its replies.
+struct Taking<'a> {
+    session: &'a mut Session,
+    world: &'a mut World,
+    now: Time,
+}
+
+impl Taker for Taking<'_> {
+    fn reply(&mut self, frame: &[u8]) {
+        self.session.on_shared_reply(self.world, self.now, frame);
+    }
+
+    fn part(&mut self, start: &[u8], passable: usize, missing: usize) -> bool {
+        assert!(self.session.takes_part(self.world, start, missing), "a reply is kept");
+        if self.session.on_shared_part(&start[..passable]) {
+            self.session.deliver_later(&start[..passable]);
+        }
+        true
+    }
 }
 
 /// What the shipped configuration says.

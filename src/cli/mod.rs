@@ -3,8 +3,14 @@
 //! Each command is a struct with its flags and a `run` that prints nothing: text and exit
 //! code are values, so that a test needs no process. Exit codes are those of sysexits(3).
 
+mod adopt;
 mod check;
 mod config;
+mod confirm;
+mod drill;
+mod events;
+mod failover;
+mod hold;
 mod run;
 mod status;
 mod switchover;
@@ -40,7 +46,13 @@ enum Command {
     Check(check::Check),
     Config(config::Effective),
     Status(status::Status),
+    Events(events::Events),
     Switchover(switchover::Switchover),
+    Adopt(adopt::Adoption),
+    Failover(failover::Failover),
+    Hold(hold::Hold),
+    Release(hold::Release),
+    Drill(Box<drill::Drill>),
 }
 
 /// The flag that all commands share.
@@ -78,7 +90,13 @@ pub fn main() -> ExitCode {
         Command::Check(it) => it.run(),
         Command::Config(it) => it.run(),
         Command::Status(it) => it.run(),
+        Command::Events(it) => it.run(),
         Command::Switchover(it) => it.run(),
+        Command::Adopt(it) => it.run(),
+        Command::Failover(it) => it.run(),
+        Command::Hold(it) => it.run(),
+        Command::Release(it) => it.run(),
+        Command::Drill(it) => it.run(),
     };
     match outcome {
         Ok(text) => say(&mut io::stdout(), &text, ExitCode::SUCCESS),

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -22,16 +22,16 @@ use tokio::runtime::{Builder, Runtime};
 mod table;
 
 /// `EX_UNAVAILABLE`: nobody there, or nobody who answers.
-const UNAVAILABLE: u8 = 69;
+pub(super) const UNAVAILABLE: u8 = 69;
 
 /// `EX_OSERR`: this machine cannot even ask.
-const OS_ERROR: u8 = 71;
+pub(super) const OS_ERROR: u8 = 71;
 
 /// `EX_NOPERM`: somebody there, who does not answer us.
-const NO_PERMISSION: u8 = 77;
+pub(super) const NO_PERMISSION: u8 = 77;
 
 /// `EX_NOINPUT`: a file that a flag names cannot be read.
-const NO_INPUT: u8 = 66;
+pub(super) const NO_INPUT: u8 = 66;
 
 /// How often `--watch` asks.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -66,6 +66,13 @@ impl Target {
             text: format!("{}: cannot be read: {error}", path.display()),
         })?;
         Ok(Client::new(address.clone(), Some(SecretString::from(token.trim_end()))))
+    }
+}
+
+impl Target {
+    /// The configuration file, unless the address of the control socket was given instead.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.control.is_none().then_some(self.config.as_path())
     }
 }
 
@@ -158,7 +165,6 @@ mod tests {
     use crate::cli::Cli;
     use clap::Parser;
     use std::os::unix::net::UnixListener;
-    use std::path::Path;
 
     fn status(control: &Path) -> Status {
         Status {

@@ -6,19 +6,20 @@
 
 use super::status::{self, Target};
 use super::{Failure, Outcome, USAGE};
+use crate::control::Kind;
 use crate::ops::client::{Client, ClientError};
-use crate::ops::switchover::{TIMEOUT_MAX, query};
-use crate::pure::failover::{Account, Ask, Progress, Verdict};
+use crate::ops::switchover::TIMEOUT_MAX;
+use crate::pure::failover::{Account, Ask, PhaseAccount, Progress, Verdict};
 use clap::Args;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
 /// `EX_TEMPFAIL`: all is as it was.
-const TEMPORARY: u8 = 75;
+pub(super) const TEMPORARY: u8 = 75;
 
 /// `EX_PROTOCOL`: the other side did not do its part.
-const UNFINISHED: u8 = 76;
+pub(super) const UNFINISHED: u8 = 76;
 
 /// Make another node the primary, without an error and without a loss.
 ///
@@ -42,7 +43,8 @@ pub(super) struct Switchover {
     json: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A time-out as a flag.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let range = Duration::from_millis(100)..=TIMEOUT_MAX;
     if range.contains(&span) { Ok(span) } else { Err("must be between 100ms and 60s".to_owned()) }
@@ -76,7 +78,7 @@ impl Switchover {
                 let _closed = writeln!(output, "{text}").and_then(|()| output.flush());
             }
         };
-        client.switchover(&query(&ask), self.timeout, tell).await
+        client.change(Kind::Switchover, &ask, tell).await
     }
 
     fn conclude(&self, account: &Account) -> Outcome {
@@ -85,20 +87,47 @@ impl Switchover {
         } else {
             summary(account)
         };
-        let code = match account.outcome {
-            Verdict::Done | Verdict::DryRun => return Ok(text),
-            Verdict::NoSuchNode => USAGE,
-            Verdict::Refused | Verdict::RolledBack => TEMPORARY,
-            Verdict::Unfinished => UNFINISHED,
-        };
-        if self.json {
-            // The account is the answer, whatever it says; only the code tells failures apart.
-            let mut output = io::stdout();
-            let _closed = writeln!(output, "{text}").and_then(|()| output.flush());
-            return Err(Failure { code, text: String::new() });
-        }
-        Err(Failure { code, text })
+        conclude(account.outcome, text, self.json)
     }
+}
+
+/// The exit code of an outcome; `None` is success.
+pub(super) const fn code(outcome: Verdict) -> Option<u8> {
+    match outcome {
+        Verdict::Done | Verdict::DryRun => None,
+        Verdict::NoSuchNode => Some(USAGE),
+        Verdict::Refused | Verdict::RolledBack => Some(TEMPORARY),
+        Verdict::Unfinished => Some(UNFINISHED),
+    }
+}
+
+/// What is said at the end, and where.
+pub(super) fn conclude(outcome: Verdict, text: String, is_json: bool) -> Outcome {
+    let Some(code) = code(outcome) else { return Ok(text) };
+    if is_json {
+        // The account is the answer, whatever it says; only the code tells failures apart.
+        let mut output = io::stdout();
+        let _closed = writeln!(output, "{text}").and_then(|()| output.flush());
+        return Err(Failure { code, text: String::new() });
+    }
+    Err(Failure { code, text })
+}
+
+/// Why, and what else is to be known: a line each.
+pub(super) fn remarks(account: &Account) -> String {
+    let mut text = String::new();
+    for reason in &account.reasons {
+        let _infallible = write!(text, "\n  reason: {reason}");
+    }
+    for warning in &account.warnings {
+        let _infallible = write!(text, "\n  warning: {warning}");
+    }
+    text
+}
+
+/// One phase that is over.
+pub(super) fn phase(it: &PhaseAccount) -> String {
+    format!("  {:<10}{:>10}", it.phase.word(), it.ms.to_string())
 }
 
 fn line(progress: &Progress) -> Option<String> {
@@ -106,7 +135,7 @@ fn line(progress: &Progress) -> Option<String> {
         Progress::Began { from, to, lag_bytes } => {
             format!("switching over from {from} to {to}, which is {lag_bytes} bytes behind")
         }
-        Progress::Phase(it) => format!("  {:<10}{:>10}", it.phase.word(), it.ms.to_string()),
+        Progress::Phase(it) => phase(it),
         Progress::Ended(_) => return None,
     })
 }
@@ -114,7 +143,7 @@ fn line(progress: &Progress) -> Option<String> {
 fn summary(account: &Account) -> String {
     let from = account.from.as_deref().unwrap_or("nobody");
     let to = account.to.as_deref().unwrap_or("nobody");
-    let mut text = match account.outcome {
+    let text = match account.outcome {
         Verdict::Done => format!(
             "{to} is primary (epoch {}); commands were held for {}",
             account.epoch, account.held_ms
@@ -127,19 +156,13 @@ fn summary(account: &Account) -> String {
         }
         Verdict::Unfinished => format!("{to} was told to be primary and has not confirmed"),
     };
-    for reason in &account.reasons {
-        let _infallible = write!(text, "\n  reason: {reason}");
-    }
-    for warning in &account.warnings {
-        let _infallible = write!(text, "\n  warning: {warning}");
-    }
-    text
+    text + &remarks(account)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::failover::{Millis, PhaseAccount, Stage};
+    use crate::pure::failover::{Millis, Stage};
 
     fn account(outcome: Verdict) -> Account {
         Account {

@@ -119,23 +119,23 @@ mod tests {
         };
         assert_eq!(
             listen("{ replicas: 0, timeout: 0s }"),
-            "1:54: listen[0].durability.replicas: is 0: leave `durability` out where no replica is \
+            "1:49: listen[0].durability.replicas: is 0: leave `durability` out where no replica is \
              asked\n\
-             1:67: listen[0].durability.timeout: is below 1ms: the servers would wait for ever, or \
+             1:62: listen[0].durability.timeout: is below 1ms: the servers would wait for ever, or \
              not at all",
         );
         assert_eq!(
             listen("{ replicas: 2 }"),
-            "1:54: listen[0].durability.replicas: is 2, but the group has 2 nodes, so at most 1 \
+            "1:49: listen[0].durability.replicas: is 2, but the group has 2 nodes, so at most 1 \
              replica: no write would ever be acknowledged",
         );
         assert_eq!(
             listen("{ timeout: 11s }"),
-            "1:54: listen[0].durability.timeout: is 11s, must not exceed hold.timeout (10s)",
+            "1:49: listen[0].durability.timeout: is 11s, must not exceed hold.timeout (10s)",
         );
         assert_eq!(
             listen("{ on_timeout: acknowledge }"),
-            "1:54: listen[0].durability.on_timeout: `acknowledge` would acknowledge writes that a \
+            "1:49: listen[0].durability.on_timeout: `acknowledge` would acknowledge writes that a \
              failover loses; write `refuse`, or leave `durability` out",
         );
     }

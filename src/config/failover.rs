@@ -17,6 +17,57 @@ pub struct Failover {
     max_link_down: Duration,
     rejoin: Rejoin,
     quorum: Quorum,
+    without_witness: Witnessless,
+    #[serde(serialize_with = "human::write_duration")]
+    jitter: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fence: Option<Fence>,
+}
+
+/// What stops a primary that lost its replicas from taking writes of clients that bypass Segue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Fence {
+    min_replicas: u32,
+    #[serde(serialize_with = "human::write_duration")]
+    max_lag: Duration,
+}
+
+impl Fence {
+    /// How many replicas must be in step for the primary to take writes.
+    pub const fn min_replicas(&self) -> u32 {
+        self.min_replicas
+    }
+
+    /// How long ago their last acknowledgement may be; whole seconds.
+    pub const fn max_lag(&self) -> Duration {
+        self.max_lag
+    }
+
+    fn read(section: &mut Section<'_>) -> Self {
+        let fence = Self {
+            min_replicas: section.or("min_replicas", 1, human::count),
+            max_lag: section.or("max_lag", Duration::from_secs(10), human::duration),
+        };
+        const SECOND: Duration = Duration::from_secs(1);
+        let problems = section.problems();
+        let min = u64::from(fence.min_replicas);
+        limits::number(problems, "failover.fence.min_replicas", min, 1, 100);
+        limits::time(problems, "failover.fence.max_lag", fence.max_lag, SECOND, SECOND * 3_600);
+        if fence.max_lag.subsec_nanos() != 0 {
+            problems.push("failover.fence.max_lag", "must be whole seconds: servers count in them");
+        }
+        fence
+    }
+}
+
+/// What is done when the primary is out of reach and no replica can say whether it lives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Witnessless {
+    /// Nobody is promoted.
+    Wait,
+    /// After twice `health.down_after` the best replica is.
+    Promote,
 }
 
 /// What becomes of an old primary that returns.
@@ -77,6 +128,21 @@ impl Failover {
         self.quorum
     }
 
+    /// What is done when no replica can say whether the primary lives.
+    pub const fn without_witness(&self) -> Witnessless {
+        self.without_witness
+    }
+
+    /// How long at most other proxies are let go first.
+    pub const fn jitter(&self) -> Duration {
+        self.jitter
+    }
+
+    /// The fence for clients that bypass Segue, if there is to be one.
+    pub const fn fence(&self) -> Option<Fence> {
+        self.fence
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let shipped = Self::default();
         let failover = Self {
@@ -89,6 +155,14 @@ impl Failover {
             quorum: section.or("quorum", shipped.quorum, |text| {
                 human::choice(text, &[("auto", Quorum::Auto), ("always", Quorum::Always)])
             }),
+            without_witness: section.or("without_witness", shipped.without_witness, |text| {
+                human::choice(
+                    text,
+                    &[("wait", Witnessless::Wait), ("promote", Witnessless::Promote)],
+                )
+            }),
+            jitter: section.or("jitter", shipped.jitter, human::duration),
+            fence: section.optional("fence", Fence::read),
         };
         failover.check(section.problems());
         failover
@@ -98,6 +172,7 @@ impl Failover {
         const SECOND: Duration = Duration::from_secs(1);
         let syncs = u64::try_from(self.parallel_syncs).unwrap_or(u64::MAX);
         limits::time(problems, "failover.timeout", self.timeout, SECOND, SECOND * 3_600);
+        limits::time(problems, "failover.jitter", self.jitter, Duration::ZERO, SECOND * 10);
         limits::number(problems, "failover.parallel_syncs", syncs, 1, 100);
         limits::bytes(problems, "failover.max_lag_bytes", self.max_lag_bytes, 0, 1 << 40);
         limits::time(
@@ -120,6 +195,9 @@ impl Default for Failover {
             max_link_down: Duration::from_secs(10),
             rejoin: Rejoin::Auto,
             quorum: Quorum::Auto,
+            without_witness: Witnessless::Wait,
+            jitter: Duration::from_millis(50),
+            fence: None,
         }
     }
 }
@@ -155,6 +233,16 @@ mod tests {
         ] {
             assert_eq!(Rejoin::read(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_fence_is_off_unless_it_is_asked_for() {
+        assert_eq!(errors("failover: { fence: { min_replicas: 1, max_lag: 10s } }"), "");
+        assert_eq!(
+            errors("failover: { fence: { min_replicas: 0, max_lag: 1500ms } }"),
+            "1:22: failover.fence.min_replicas: is 0, must be at least 1\n\
+             1:39: failover.fence.max_lag: must be whole seconds: servers count in them",
+        );
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub use self::{
     drain::Drain,
     durability::Durability,
     error::ConfigError,
-    failover::{Failover, Quorum, Rejoin},
+    failover::{Failover, Fence, Quorum, Rejoin, Witnessless},
     group::{Credentials, Group, Node},
     health::Health,
     hold::Hold,

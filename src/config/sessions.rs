@@ -174,7 +174,7 @@ impl Default for Sessions {
     fn default() -> Self {
         Self {
             max: 10_000,
-            upstream: Upstream::Dedicated,
+            upstream: Upstream::Shared,
             uncertain_writes: UncertainWrites::Refuse,
             max_in_flight_bytes: 1 << 20,
             max_query_buffer_bytes: 1 << 20,

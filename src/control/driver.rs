@@ -4,12 +4,13 @@
 //! It never waits for a node: probes and orders are tasks that report back as events.
 
 use super::examine::examine;
+use super::phases::Phases;
 use super::prober::Prober;
 use super::publisher::Publisher;
-use super::request::{Request, busy};
-use super::{Clock, Settings, executor, journal, learner, recorder};
+use super::request::{Change, Kind, Request, busy};
+use super::{Clock, Settings, executor, fence, journal, learner, recorder};
 use crate::pure::command::Table;
-use crate::pure::failover::{Action, Brain, Event, NodeSpec, Order, Progress};
+use crate::pure::failover::{Action, Adoption, Brain, Event, Fencing, NodeSpec, Order, Progress};
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::Snapshot;
 use crate::pure::topology::{Acknowledged, NodeId, Primary, Route, Signal};
@@ -17,14 +18,17 @@ use crate::telemetry::metrics::ControlMetrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::AbortHandle;
-use tokio::time::sleep_until;
-use tracing::info;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep_until, timeout};
+use tracing::{info, warn};
 
 /// Probe results, order outcomes and confirmations that wait for their turn. Each sender has
 /// at most a few under way, so this is never full while the loop runs.
 const EVENTS_MAX: usize = 1024;
+
+/// How long the fences of all nodes may take on the way out.
+const FENCES_MAX: Duration = Duration::from_secs(2);
 
 /// How old the published snapshot may be while nothing happens.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_millis(100);
@@ -83,6 +87,8 @@ pub async fn run(settings: Settings, ends: Ends) {
         metrics,
         nudges: BTreeMap::new(),
         asker: None,
+        adopter: None,
+        phases: Phases::default(),
         events: events_in,
         settings,
     };
@@ -112,6 +118,7 @@ pub async fn run(settings: Settings, ends: Ends) {
             () = sleep_until(deadline) => driver.take(Event::Tick),
         }
     }
+    driver.put_fences_back().await;
     info!("The control plane has stopped");
 }
 
@@ -127,8 +134,11 @@ struct Driver {
     acknowledged: Vec<watch::Receiver<Option<Acknowledged>>>,
     metrics: ControlMetrics,
     nudges: BTreeMap<NodeId, Arc<Notify>>,
-    /// Who hears how the switchover goes that is under way.
-    asker: Option<mpsc::Sender<Progress>>,
+    /// Who hears how the change goes that is under way, and of which kind it is.
+    asker: Option<(Kind, mpsc::Sender<Progress>)>,
+    /// Who hears what comes of the adoption that the brain is looking at.
+    adopter: Option<oneshot::Sender<Adoption>>,
+    phases: Phases,
     events: mpsc::Sender<Event>,
     settings: Settings,
 }
@@ -154,14 +164,29 @@ impl Driver {
                     }
                 }
                 Action::Order(order) => self.order(order),
+                Action::Fence { node, fencing } => self.fence(node, fencing),
                 Action::Note(note) => {
                     journal::record(&self.brain, &note);
                     journal::count(&self.metrics, &note);
+                    if let Some((phase, took)) = self.phases.note(now, &note) {
+                        self.metrics.phase_ended(phase, took);
+                    }
                 }
                 Action::Tell(progress) => self.tell(progress),
+                Action::Adopted(account) => {
+                    if let Some(answer) = self.adopter.take() {
+                        // Whoever asked may be gone; what was begun is finished all the same.
+                        let _not_listening = answer.send(account);
+                    }
+                }
             }
         }
         self.publisher.complain();
+        if self.publisher.confirmed() >= self.brain.route().version
+            && let Some((phase, took)) = self.phases.published(now)
+        {
+            self.metrics.phase_ended(phase, took);
+        }
         if !is_quiet || self.snapshot_at.is_none_or(|it| now.since(it) >= SNAPSHOT_AGE_MAX) {
             self.snapshot_at = Some(now);
             self.snapshot.send_replace(Arc::new(self.brain.snapshot(now)));
@@ -181,17 +206,35 @@ impl Driver {
         }
     }
 
-    /// An operator wants a switchover: the nodes are asked what only it wants to know.
     fn asked(&mut self, request: Request) {
-        let Request { mut ask, tell } = request;
+        match request {
+            Request::Change(change) => self.asked_to_change(change),
+            Request::Adopt { ask, answer } => {
+                // The brain answers within the step.
+                self.adopter = Some(answer);
+                self.take(Event::AskedToAdopt(ask));
+            }
+        }
+    }
+
+    /// An operator wants another primary. For a switchover, the nodes are asked what only it wants
+    /// to know; a primary that is given up is not waited for.
+    fn asked_to_change(&mut self, change: Change) {
+        let Change { kind, mut ask, tell } = change;
         if self.asker.is_some() || self.brain.is_switching() {
             let _not_listening = tell.try_send(busy(self.brain.route().epoch.0));
             return;
         }
-        self.asker = Some(tell);
+        self.asker = Some((kind, tell));
         // It shall be judged by how the nodes are now, not by how they were an interval ago.
         for nudge in self.nudges.values() {
             nudge.notify_one();
+        }
+        match kind {
+            Kind::Switchover => {}
+            Kind::Failover => return self.take(Event::Forced(ask)),
+            Kind::Hold => return self.take(Event::Hold(ask.timeout)),
+            Kind::Release => return self.take(Event::Release),
         }
         let ids = (0..=u16::MAX).map(NodeId);
         let nodes = ids.map_while(|it| Some((it, self.brain.spec(it)?.clone()))).collect();
@@ -206,12 +249,14 @@ impl Driver {
 
     fn tell(&mut self, progress: Progress) {
         let is_last = matches!(progress, Progress::Ended(_));
+        let is_switchover = self.asker.as_ref().is_none_or(|it| it.0 == Kind::Switchover);
         if let Progress::Ended(account) = &progress
+            && is_switchover
             && let Some(outcome) = journal::outcome(account.outcome)
         {
             self.metrics.switchover_ended(outcome);
         }
-        if let Some(asker) = &self.asker {
+        if let Some((_, asker)) = &self.asker {
             // Whoever asked may be gone; what was begun is finished all the same.
             let _not_listening = asker.try_send(progress);
         }
@@ -255,6 +300,40 @@ impl Driver {
             nudge,
         };
         tokio::spawn(prober.run(self.events.clone()));
+    }
+
+    fn fence(&self, node: NodeId, fencing: Fencing) {
+        let Some(address) = self.brain.spec(node).map(|it| it.address.clone()) else { return };
+        let (events, credentials) = (self.events.clone(), self.settings.credentials.clone());
+        tokio::spawn(async move {
+            let outcome = fence::carry_out(fencing, &address, credentials.as_ref()).await;
+            // Nobody listens only when the process ends.
+            let _gone = events.send(Event::Fenced { node, fencing, outcome }).await;
+        });
+    }
+
+    /// On the way out: what was set on nodes stands there no longer than this process.
+    async fn put_fences_back(&mut self) {
+        let mut under_way = JoinSet::new();
+        for (node, fencing) in self.brain.fences() {
+            let Some(address) = self.brain.spec(node).map(|it| it.address.clone()) else {
+                continue;
+            };
+            let credentials = self.settings.credentials.clone();
+            under_way.spawn(async move {
+                (node, fencing, fence::carry_out(fencing, &address, credentials.as_ref()).await)
+            });
+        }
+        let all = async {
+            while let Some(ended) = under_way.join_next().await {
+                if let Ok((node, fencing, outcome)) = ended {
+                    self.take(Event::Fenced { node, fencing, outcome });
+                }
+            }
+        };
+        if timeout(FENCES_MAX, all).await.is_err() {
+            warn!("A node's fence was not put back: it does not answer");
+        }
     }
 
     fn order(&self, order: Order) {

@@ -1,4 +1,5 @@
-//! Carries out orders: the only code of Segue that sends `REPLICAOF` and `CLIENT PAUSE`.
+//! Carries out orders: the only code of Segue that sends `REPLICAOF`, `CLIENT PAUSE` and
+//! `CLIENT KILL`.
 //!
 //! Each order has a connection of its own and one deadline. The outcome is told as it is known:
 //! *done* and *refused* are the node's words; *not sent* means that the order did not leave
@@ -9,7 +10,7 @@ use crate::net::call::{CallError, Connection};
 use crate::net::resolve;
 use crate::pure::failover::{Endpoint, Order, Outcome};
 use crate::pure::resp::reply::{error_text, text};
-use crate::pure::topology::Report;
+use crate::pure::topology::{Link, Report};
 use std::time::Duration;
 use tracing::debug;
 
@@ -31,8 +32,8 @@ pub(super) async fn execute(
         Ok(connection) => connection,
         Err(reason) => return Outcome::NotSent(reason),
     };
-    if matches!(order, Order::Promote { .. })
-        && let Some(outcome) = look_again(&mut connection).await
+    if let Order::Promote { follows, .. } = order
+        && let Some(outcome) = look_again(&mut connection, follows.as_ref()).await
     {
         return outcome;
     }
@@ -48,11 +49,16 @@ pub(super) async fn execute(
     if let Some(error) = replies.first().and_then(|it| error_text(it)) {
         return Outcome::Refused(String::from_utf8_lossy(error).into_owned());
     }
+    if matches!(order, Order::Reconnect { .. })
+        && replies.first().is_none_or(|it| **it == *b":0\r\n")
+    {
+        return Outcome::Refused("it has no connection to its primary".to_owned());
+    }
     match order {
         Order::Promote { .. } | Order::Follow { .. } => {
             tokio::spawn(persist(connection));
         }
-        Order::Pause { .. } | Order::Unpause { .. } => {}
+        Order::Pause { .. } | Order::Unpause { .. } | Order::Reconnect { .. } => {}
     }
     Outcome::Done
 }
@@ -69,6 +75,9 @@ fn words(order: &Order) -> Vec<String> {
             vec!["CLIENT".into(), "PAUSE".into(), ms, "WRITE".into()]
         }
         Order::Unpause { .. } => vec!["CLIENT".into(), "UNPAUSE".into()],
+        Order::Reconnect { .. } => {
+            vec!["CLIENT".into(), "KILL".into(), "TYPE".into(), "master".into()]
+        }
     }
 }
 
@@ -88,8 +97,9 @@ pub(super) async fn connect(
     Err(reason)
 }
 
-/// The last look at a candidate before it is promoted. Somebody else may have done it.
-async fn look_again(connection: &mut Connection) -> Option<Outcome> {
+/// The last look at a candidate before it is promoted. Somebody else may have done it, or have
+/// promoted another one and told this one to follow that.
+async fn look_again(connection: &mut Connection, follows: Option<&Endpoint>) -> Option<Outcome> {
     let info: &[&[u8]] = &[b"INFO", b"server", b"replication", b"persistence", b"keyspace"];
     let replies = match connection.call(&[info], ORDER_MAX).await {
         Ok(replies) => replies,
@@ -105,14 +115,21 @@ async fn look_again(connection: &mut Connection) -> Option<Outcome> {
         Some(report) if report.loading => {
             Some(Outcome::Refused("it is loading its data set".to_owned()))
         }
-        Some(report) if report.is_primary() => Some(Outcome::Done),
-        Some(_) => None,
+        Some(report) => match (report.link(), follows) {
+            (None, _) => Some(Outcome::Done),
+            (Some(link), Some(then)) if (&link.host, link.port) != (&then.host, then.port) => {
+                let Link { host, port, .. } = link;
+                let reason = format!("it follows {host}:{port} by now: somebody else has decided");
+                Some(Outcome::Refused(reason))
+            }
+            (Some(_), _) => None,
+        },
     }
 }
 
 /// Lets a node remember its role over a restart, where its configuration file may be written.
 /// Where it may not, nothing is lost: a node that comes back wrong is put right.
-async fn persist(mut connection: Connection) {
+pub(super) async fn persist(mut connection: Connection) {
     if let Err(error) = connection.call(&[&[b"CONFIG", b"REWRITE"]], ORDER_MAX).await {
         debug!(%error, "CONFIG REWRITE has no answer");
     }

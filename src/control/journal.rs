@@ -60,6 +60,14 @@ pub(super) fn count(metrics: &ControlMetrics, note: &Note) {
         Note::OrderFailed { is_unknown: true, .. } => metrics.repointed(Repointed::Unknown),
         Note::OrderFailed { is_unknown: false, .. } => metrics.repointed(Repointed::Refused),
         Note::Rejoined { .. } => metrics.repointed(Repointed::Done),
+        Note::Demoting { node, diverged_bytes, .. }
+        | Note::LeftAlone { node, diverged_bytes, .. } => {
+            if let (Some(metrics), Some(bytes)) = (metrics.node(*node), diverged_bytes) {
+                metrics.diverged(*bytes);
+            }
+        }
+        Note::Fenced { node } => metrics.fenced(*node, true),
+        Note::Unfenced { node } => metrics.fenced(*node, false),
         Note::Released { was_lost: false, .. }
         | Note::Discovered { .. }
         | Note::Waiting { .. }
@@ -75,9 +83,11 @@ pub(super) fn count(metrics: &ControlMetrics, note: &Note) {
         | Note::PromotionFailed { .. }
         | Note::Switching { .. }
         | Note::Switched { .. }
-        | Note::Demoting { .. }
+        | Note::Adopting { .. }
+        | Note::Conflict { .. }
+        | Note::Orphaned { .. }
+        | Note::FenceFailed { .. }
         | Note::Repointing { .. }
-        | Note::LeftAlone { .. }
         | Note::Stranger { .. } => {}
     }
 }
@@ -99,20 +109,33 @@ pub(super) fn record(brain: &Brain, note: &Note) {
         Note::Impaired { node, error } => {
             warn!(node = name(node), reason = %error, "Node answers, and something is wrong with it");
         }
-        Note::LeftAlone { node, reason } => {
-            error!(node = name(node), %reason, "Node is left alone");
+        Note::LeftAlone { node, reason, diverged_bytes } => {
+            error!(node = name(node), %reason, diverged_bytes, "Node is left alone");
         }
         Note::OrderFailed { node, reason, .. } => {
             warn!(node = name(node), %reason, "Node was not turned; trying again");
         }
-        Note::Demoting { node, primary, diverged_bytes } => {
+        Note::Demoting { node, primary, diverged_bytes, keys } => {
             let (node, primary) = (name(node), name(primary));
-            warn!(node, primary, diverged_bytes, "Demoting a second primary");
+            warn!(node, primary, diverged_bytes, keys, "Demoting a second primary");
+        }
+        Note::Fenced { node } => info!(node = name(node), "The fence of the primary is set"),
+        Note::Unfenced { node } => info!(node = name(node), "A node's fence is as it was before"),
+        Note::FenceFailed { node, reason } => {
+            warn!(node = name(node), %reason, "A node's fence was not changed; trying again");
         }
         Note::Repointing { node, primary } => {
             info!(node = name(node), primary = name(primary), "Pointing a replica to the primary");
         }
         Note::Rejoined { node } => info!(node = name(node), "Replica is in step"),
+        Note::Adopting { node, keys, losers, lost_keys } => {
+            let node = name(node);
+            warn!(node, keys, losers, lost_keys, "An operator chose whose data wins");
+        }
+        Note::Conflict { nodes } => {
+            let nodes = nodes.iter().map(name).collect::<Vec<_>>().join(", ");
+            error!(%nodes, "Primaries of unrelated histories; choose with segue adopt NODE");
+        }
         Note::Stranger { address } => {
             info!(addr = %address, "The primary has a replica that is not configured");
         }
@@ -128,6 +151,7 @@ pub(super) fn record(brain: &Brain, note: &Note) {
         | Note::Released { .. }
         | Note::PrimaryLost { .. }
         | Note::Amnesia { .. }
+        | Note::Orphaned { .. }
         | Note::Witnessed { .. }
         | Note::Rejected { .. }
         | Note::Forgiven { .. }
@@ -165,16 +189,7 @@ fn record_transition(brain: &Brain, note: &Note) {
         Note::PrimaryLost { primary, reason } => {
             warn!(old_primary = name(primary), %reason, "The primary is lost");
         }
-        Note::Amnesia { primary, keys, replica, saved_keys } => {
-            let (old_primary, node) = (name(primary), name(replica));
-            error!(
-                old_primary,
-                keys,
-                node,
-                saved_keys,
-                "The primary came back without its data; saving a replica's"
-            );
-        }
+        Note::Orphaned { .. } | Note::Amnesia { .. } => record_loss(brain, note),
         Note::Forgiven { primary } => {
             error!(
                 primary = name(primary),
@@ -199,6 +214,11 @@ fn record_transition(brain: &Brain, note: &Note) {
         | Note::LeftAlone { .. }
         | Note::Rejoined { .. }
         | Note::OrderFailed { .. }
+        | Note::Adopting { .. }
+        | Note::Conflict { .. }
+        | Note::Fenced { .. }
+        | Note::Unfenced { .. }
+        | Note::FenceFailed { .. }
         | Note::Stranger { .. }
         | Note::Stalled { .. } => {}
         Note::Committed { .. }
@@ -273,6 +293,12 @@ fn record_promotion(brain: &Brain, note: &Note) {
         | Note::LeftAlone { .. }
         | Note::Rejoined { .. }
         | Note::OrderFailed { .. }
+        | Note::Adopting { .. }
+        | Note::Conflict { .. }
+        | Note::Orphaned { .. }
+        | Note::Fenced { .. }
+        | Note::Unfenced { .. }
+        | Note::FenceFailed { .. }
         | Note::Stranger { .. }
         | Note::Stalled { .. } => {}
     }
@@ -291,5 +317,25 @@ fn record_switchover(brain: &Brain, note: &Note) {
         } else {
             info!(old_primary, candidate, "The switchover is complete");
         }
+    }
+}
+
+/// What was lost before Segue could do anything about it.
+fn record_loss(brain: &Brain, note: &Note) {
+    let name = |node: &NodeId| brain.spec(*node).map_or("?", |it| it.name.as_str());
+    if let Note::Orphaned { primary } = note {
+        let old_primary = name(primary);
+        warn!(old_primary, "The primary was dead before Segue came; its replicas agree on it");
+    }
+    if let Note::Amnesia { primary, keys, replica, saved_keys, lost_bytes } = note {
+        let (old_primary, node) = (name(primary), name(replica));
+        error!(
+            old_primary,
+            keys,
+            node,
+            saved_keys,
+            lost_bytes,
+            "The primary came back without its data; saving a replica's"
+        );
     }
 }

@@ -11,13 +11,14 @@
 //! |---|---|
 //! | `driver` | the one loop: events in, actions out |
 //! | `prober` | asks one node, on its own schedule and when told to |
-//! | `executor` | the only sender of `REPLICAOF` and `CLIENT PAUSE` |
+//! | `executor` | the only sender of `REPLICAOF`, `CLIENT PAUSE` and `CLIENT KILL` |
+//! | `fence` | the only sender of `min-replicas-to-write` |
 //! | `examine` | asks what only a switchover wants to know |
 //! | `request` | what operators ask for |
 //! | `publisher` | hands out routes, and knows what every worker has confirmed |
 //! | `learner` | asks a new primary for its commands |
 //! | `recorder` | logs at TRACE what the brain is told and decides, to be replayed |
-//! | `journal` | logs and counts each note of the brain, once |
+//! | `journal`, `phases` | log and count each note of the brain, once |
 //!
 //! # Deliberately absent
 //!
@@ -27,8 +28,10 @@
 mod driver;
 mod examine;
 mod executor;
+mod fence;
 mod journal;
 mod learner;
+mod phases;
 mod prober;
 mod publisher;
 mod recorder;
@@ -36,7 +39,7 @@ mod request;
 mod settings;
 
 pub use driver::{Ends, run};
-pub use request::Request;
+pub use request::{Change, Kind, Request};
 pub use settings::Settings;
 
 use crate::pure::time::Time;

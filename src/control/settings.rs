@@ -2,7 +2,8 @@
 
 use crate::config::{self, Config, Credentials, HostPort};
 use crate::pure::detect;
-use crate::pure::failover::{Endpoint, Guarded, NodeSpec, Params, Rejoin};
+use crate::pure::failover::{Endpoint, Fence, Guarded, NodeSpec, Params, Rejoin, Witnessless};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 /// Everything that [`run`](super::run) needs to know.
 #[derive(Clone, Debug)]
@@ -46,6 +47,17 @@ impl Settings {
                 },
                 discover: group.discover(),
                 guarded: guarded(config),
+                without_witness: match failover.without_witness() {
+                    config::Witnessless::Wait => Witnessless::Wait,
+                    config::Witnessless::Promote => Witnessless::Promote,
+                },
+                jitter: failover.jitter(),
+                // Another one in each process: the standard library seeds its hashers so.
+                seed: RandomState::new().build_hasher().finish(),
+                fence: failover.fence().map(|it| Fence {
+                    min_replicas: u64::from(it.min_replicas()),
+                    max_lag_secs: it.max_lag().as_secs(),
+                }),
             },
             credentials: group.credentials().cloned(),
         }

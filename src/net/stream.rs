@@ -37,6 +37,14 @@ impl Stream {
         }
     }
 
+    /// Ready when it may take bytes again.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(it) => it.poll_write_ready(cx),
+            Self::Unix(it) => it.poll_write_ready(cx),
+        }
+    }
+
     /// Takes the connection off its runtime.
     ///
     /// # Errors

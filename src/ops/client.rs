@@ -1,9 +1,11 @@
 //! How the `segue` commands ask a running Segue: one request, one answer, one deadline.
 
 use super::status::Status;
-use super::switchover;
+use super::{adopt, routes, switchover};
 use crate::config::ControlAddress;
-use crate::pure::failover::{Account, Progress};
+use crate::control::Kind;
+use crate::pure::failover::{Account, Adoption, Ask, Progress};
+use crate::telemetry::recent::Happening;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -11,6 +13,7 @@ use hyper::header::{self, HeaderValue, InvalidHeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -25,9 +28,9 @@ use tokio::time::timeout;
 /// From the first step to the last byte. Segue answers from memory: a second is an age.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// What a switchover may take beyond its own time-out: the nodes are asked first, and a promotion
-/// that was ordered last is waited for.
-const SWITCHOVER_SLACK: Duration = Duration::from_secs(8);
+/// What a change of primary may take beyond its own time-out: the nodes are asked first, and a
+/// promotion that was ordered last is waited for.
+const CHANGE_SLACK: Duration = Duration::from_secs(8);
 
 /// Far above any status; what is larger does not come from Segue.
 const ANSWER_MAX_BYTES: usize = 4 << 20;
@@ -153,26 +156,40 @@ impl Client {
     ///
     /// See [`ClientError`].
     pub async fn status(&self) -> Result<Status, ClientError> {
-        let body = match timeout(ANSWER_WITHIN, self.get("/api/v1/status")).await {
+        self.read("/api/v1/status").await
+    }
+
+    /// The last transitions of its group, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn events(&self) -> Result<Vec<Happening>, ClientError> {
+        self.read(routes::EVENTS_PATH).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let body = match timeout(ANSWER_WITHIN, self.get(path)).await {
             Ok(answer) => answer?,
             Err(_elapsed) => return Err(ClientError::Timeout { address: self.address.clone() }),
         };
         serde_json::from_slice(&body).map_err(|error| self.nonsense(error))
     }
 
-    /// Asks for a switchover and tells each line of its account. `within` is how long it may
-    /// take; the answer may take a little longer.
+    /// Asks for a switchover, or orders a failover, and tells each line of its account.
+    /// `ask.timeout` is how long it may take; the answer may take a little longer.
     ///
     /// # Errors
     ///
-    /// See [`ClientError`]. What became of the switchover is then unknown; the status tells.
-    pub async fn switchover(
+    /// See [`ClientError`]. What became of it is then unknown; the status tells.
+    pub async fn change(
         &self,
-        query: &str,
-        within: Duration,
+        kind: Kind,
+        ask: &Ask,
         mut tell: impl FnMut(&Progress),
     ) -> Result<Account, ClientError> {
-        let path = format!("{}?{query}", switchover::PATH);
+        let (path, query) = (switchover::path(kind), switchover::query(ask));
+        let (path, within) = (format!("{path}?{query}"), ask.timeout);
         let told = async {
             let answer = self.send(Method::POST, &path).await?;
             if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -205,7 +222,31 @@ impl Client {
             Err(self.nonsense("the account breaks off"))
         };
         let late = || ClientError::Timeout { address: self.address.clone() };
-        timeout(within + SWITCHOVER_SLACK, told).await.map_err(|_elapsed| late())?
+        timeout(within + CHANGE_SLACK, told).await.map_err(|_elapsed| late())?
+    }
+
+    /// Asks it to adopt a node; `query` is one of [`adopt::query`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`]. Whether it has begun is then unknown; the status tells.
+    pub async fn adopt(&self, query: &str) -> Result<Adoption, ClientError> {
+        let path = format!("{}?{query}", adopt::PATH);
+        let told = async {
+            let answer = self.send(Method::POST, &path).await?;
+            match answer.status() {
+                StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::CONFLICT => {}
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    return Err(ClientError::Timeout { address: self.address.clone() });
+                }
+                status => return Err(self.nonsense(format!("status {status}"))),
+            }
+            let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await;
+            let bytes = body.map_err(|error| self.nonsense(error))?.to_bytes();
+            serde_json::from_slice(&bytes).map_err(|error| self.nonsense(error))
+        };
+        let late = || ClientError::Timeout { address: self.address.clone() };
+        timeout(ANSWER_WITHIN, told).await.map_err(|_elapsed| late())?
     }
 
     async fn get(&self, path: &str) -> Result<Bytes, ClientError> {

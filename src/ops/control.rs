@@ -1,6 +1,6 @@
 //! The control socket on `control.address`: what the `segue` commands talk to.
 //!
-//! The same routes as [`super::http`], and [`super::switchover`]. What changes state belongs here
+//! The same routes as [`super::http`], [`super::switchover`] and [`super::adopt`]. What changes state belongs here
 //! and nowhere else, so nobody gets in who was not let in: a Unix socket has mode 0600, a TCP address
 //! answers nothing without the token.
 

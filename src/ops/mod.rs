@@ -2,9 +2,10 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`http`] | `/metrics`, `/livez`, `/readyz`, `/api/v1/status` and a page, read-only |
+//! | [`http`] | `/metrics`, `/livez`, `/readyz`, `/api/v1/status`, `/api/v1/events` and a page, read-only |
 //! | [`control`] | the same over a Unix socket or with a token, and what changes state |
-//! | [`switchover`] | `POST /api/v1/switchover`, answered line by line while it goes on |
+//! | [`switchover`] | `POST /api/v1/switchover` and `failover`, answered line by line while it goes on |
+//! | [`adopt`] | `POST /api/v1/adopt`: whose data wins |
 //! | [`client`] | how the `segue` commands talk to either |
 //! | [`status`] | the one JSON shape of the status, for the API, the page and the CLI |
 //! | [`signals`], [`drain`] | how the process is asked to end, and how it does |
@@ -15,6 +16,7 @@
 //! No decision about the group: everything here reads the control plane's snapshot and the
 //! metrics, and asks nothing of a node. A node that hangs cannot make a page hang.
 
+pub mod adopt;
 mod body;
 pub mod client;
 pub mod control;
@@ -29,11 +31,12 @@ pub mod switchover;
 
 use crate::pure::topology::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::Recent;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// What every route reads. Cheap to share, never locked.
+/// What every route reads. Cheap to share; only `recent` is locked, for as long as a copy takes.
 #[derive(Debug)]
 pub struct State {
     /// What the control plane knows.
@@ -44,6 +47,10 @@ pub struct State {
     pub draining: watch::Receiver<bool>,
     /// The limits in force.
     pub limits: status::Limits,
+    /// Where clients connect.
+    pub listeners: Vec<status::Listener>,
     /// When the process started.
     pub started: Instant,
+    /// The last transitions of the group.
+    pub recent: Recent,
 }

@@ -3,11 +3,12 @@
 use super::State;
 use super::body::Body;
 use super::status::Readiness;
-use super::switchover;
+use super::{adopt, switchover};
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method, Response, StatusCode};
 use prometheus::TEXT_FORMAT;
+use serde::Serialize;
 use tracing::error;
 
 /// The status page: one file, nothing loaded from anywhere else.
@@ -18,8 +19,11 @@ const PAGE: &str = include_str!("page.html");
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
      script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// The last transitions of the group.
+pub(super) const EVENTS_PATH: &str = "/api/v1/events";
+
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
 pub(super) type Answer = Response<Body>;
@@ -32,8 +36,9 @@ pub(super) fn answer(state: &State, method: &Method, path: &str) -> Answer {
         "/livez" => livez,
         "/readyz" => readyz,
         "/api/v1/status" => status,
+        EVENTS_PATH => events,
         // The control socket has answered this already.
-        switchover::PATH => {
+        _ if path == adopt::PATH || switchover::kind(path).is_some() => {
             return plain(StatusCode::FORBIDDEN, "this changes state: ask on control.address\n");
         }
         _ => return plain(StatusCode::NOT_FOUND, "no such page\n"),
@@ -99,11 +104,19 @@ fn readyz(state: &State) -> Answer {
 }
 
 fn status(state: &State) -> Answer {
-    match serde_json::to_vec(&state.status()) {
+    json(&state.status())
+}
+
+fn events(state: &State) -> Answer {
+    json(&state.recent.list())
+}
+
+fn json(value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
         Ok(json) => build(StatusCode::OK, JSON, Bytes::from(json)),
         Err(error) => {
-            error!(%error, "Could not encode the status");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be encoded\n")
+            error!(%error, "Could not encode an answer");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be encoded\n")
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::ops::status::{Limits, Status};
 use crate::pure::topology::snapshot::Snapshot;
 use crate::telemetry::logs::Dropped;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::Recent;
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +26,9 @@ fn world() -> World {
         metrics: Arc::new(Metrics::new(["a"], Dropped::default()).expect("registers")),
         draining: draining.subscribe(),
         limits: Limits { sessions_max: 10, hold_max_bytes: 1_000 },
+        listeners: Vec::new(),
         started: Instant::now(),
+        recent: Recent::default(),
     };
     World { state, snapshot, draining }
 }
@@ -135,7 +138,7 @@ fn what_is_not_there_and_what_is_not_read_is_told_apart() {
     for path in ["/nowhere", "/metrics/", "/api/v1", ""] {
         assert_eq!(answer(&state, &Method::GET, path).status(), 404, "{path}");
     }
-    for path in ["/", "/metrics", "/livez", "/readyz", "/api/v1/status"] {
+    for path in ["/", "/metrics", "/livez", "/readyz", "/api/v1/status", "/api/v1/events"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
             let answer = answer(&state, &method, path);
             assert_eq!(answer.status(), 405, "{method} {path}");

@@ -6,7 +6,7 @@
 //! can do no more. A scrape or a probe is rare: keeping connections would gain nothing.
 
 use super::routes::{self, Answer};
-use super::{State, switchover};
+use super::{State, adopt, switchover};
 use crate::control::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -89,11 +89,15 @@ impl Service {
             return routes::unauthorized();
         }
         let (method, uri) = (request.method(), request.uri());
-        match self.requests {
-            Some(requests) if uri.path() == switchover::PATH => {
-                switchover::answer(&requests, method, uri.query().unwrap_or_default()).await
+        match (self.requests, switchover::kind(uri.path())) {
+            (Some(requests), Some(kind)) => {
+                let query = uri.query().unwrap_or_default();
+                switchover::answer(&requests, kind, method, query).await
             }
-            Some(_) | None => routes::answer(&self.state, method, uri.path()),
+            (Some(requests), None) if uri.path() == adopt::PATH => {
+                adopt::answer(&requests, method, uri.query().unwrap_or_default()).await
+            }
+            (Some(_), None) | (None, _) => routes::answer(&self.state, method, uri.path()),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::ops::status::Limits;
 use crate::pure::topology::snapshot::Snapshot;
 use crate::telemetry::logs::Dropped;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::Recent;
 use std::net::SocketAddr;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,7 +30,9 @@ fn state() -> (watch::Sender<Arc<Snapshot>>, Arc<State>) {
         metrics: Arc::new(Metrics::new(["a"], Dropped::default()).expect("registers")),
         draining: watch::Sender::new(false).subscribe(),
         limits: Limits { sessions_max: 10, hold_max_bytes: 1_000 },
+        listeners: Vec::new(),
         started: Instant::now(),
+        recent: Recent::default(),
     };
     (snapshot, Arc::new(state))
 }

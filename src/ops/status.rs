@@ -3,6 +3,8 @@
 //! Fields are only ever added: scripts read this.
 
 use super::State;
+use crate::config::Config;
+use crate::pure::session::{GuardedReads, Promise};
 use crate::pure::topology::snapshot::Snapshot;
 use crate::telemetry::metrics::COMMIT;
 use serde::{Deserialize, Serialize};
@@ -28,9 +30,53 @@ pub struct Status {
     pub in_flight_bytes: u64,
     /// Connections to nodes that sessions use.
     pub upstream_connections: u64,
+    /// Where clients connect, and what is promised there.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
     /// What the control plane knows.
     #[serde(flatten)]
     pub snapshot: Snapshot,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Listener {
+    /// `listen[].address`.
+    pub address: String,
+    /// `listen[].durability`, if writes are guarded there.
+    pub guarded: Option<Guarded>,
+}
+
+/// What a guarded listener promises.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Guarded {
+    /// Replicas that have a write before it is acknowledged.
+    pub replicas: u32,
+    /// How long they may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// Whether reads are withheld like writes.
+    pub reads_confirmed: bool,
+}
+
+impl Listener {
+    /// Those of a checked configuration.
+    pub fn all(config: &Config) -> Vec<Self> {
+        let listeners = config.listen().iter().map(|it| Self {
+            address: it.address().to_string(),
+            guarded: it.durability().map(|it| Guarded::of(it.promise())),
+        });
+        listeners.collect()
+    }
+}
+
+impl Guarded {
+    fn of(promise: Promise) -> Self {
+        Self {
+            replicas: promise.replicas,
+            timeout_ms: u64::try_from(promise.timeout.as_millis()).unwrap_or(u64::MAX),
+            reads_confirmed: promise.reads == GuardedReads::Confirmed,
+        }
+    }
 }
 
 /// Client sessions.
@@ -92,6 +138,7 @@ impl State {
             },
             in_flight_bytes: count(totals.in_flight_bytes),
             upstream_connections: count(totals.upstream_connections),
+            listeners: self.listeners.clone(),
             snapshot,
         }
     }

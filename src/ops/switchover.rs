@@ -1,4 +1,6 @@
-//! `POST /api/v1/switchover?to=NODE&timeout=5s&dry_run=true`, on the control socket only.
+//! `POST /api/v1/switchover?to=NODE&timeout=5s&dry_run=true`, on the control socket only; and
+//! `/api/v1/failover`, which is asked and answered the same way and takes the primary for lost.
+//! `POST /api/v1/hold?timeout=5s` and `/api/v1/release` are answered with one line.
 //!
 //! | status | then |
 //! |---|---|
@@ -11,7 +13,7 @@
 //! A client that goes away does not stop what was begun.
 
 use super::routes::{self, Answer};
-use crate::control::Request;
+use crate::control::{Change, Kind, Request};
 use crate::pure::failover::{Ask, Progress, Verdict};
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
@@ -20,8 +22,37 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::error;
 
-/// Where it is asked for.
+/// Where a switchover is asked for.
 pub const PATH: &str = "/api/v1/switchover";
+
+/// Where a failover is ordered.
+pub const FAILOVER_PATH: &str = "/api/v1/failover";
+
+/// Where commands are held and let go.
+pub const HOLD_PATH: &str = "/api/v1/hold";
+/// See [`HOLD_PATH`].
+pub const RELEASE_PATH: &str = "/api/v1/release";
+
+/// Where `kind` is asked for.
+pub(super) const fn path(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Switchover => PATH,
+        Kind::Failover => FAILOVER_PATH,
+        Kind::Hold => HOLD_PATH,
+        Kind::Release => RELEASE_PATH,
+    }
+}
+
+/// What is asked for at `path`.
+pub(super) fn kind(path: &str) -> Option<Kind> {
+    match path {
+        PATH => Some(Kind::Switchover),
+        FAILOVER_PATH => Some(Kind::Failover),
+        HOLD_PATH => Some(Kind::Hold),
+        RELEASE_PATH => Some(Kind::Release),
+        _ => None,
+    }
+}
 
 /// The longest time-out that may be asked for.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -43,18 +74,19 @@ const LINES: &str = "application/x-ndjson";
 /// Asks the control plane, and answers with what it tells.
 pub(super) async fn answer(
     requests: &mpsc::Sender<Request>,
+    kind: Kind,
     method: &Method,
     query: &str,
 ) -> Answer {
     if method != Method::POST {
-        return routes::not_allowed("POST", "a switchover is asked for with POST\n");
+        return routes::not_allowed("POST", "what changes something is asked for with POST\n");
     }
     let Some(ask) = parse(query) else {
         let text = "wants to=NODE, timeout=100ms..60s, dry_run=true or false\n";
         return routes::plain(StatusCode::BAD_REQUEST, text);
     };
     let (tell, mut told) = mpsc::channel(LINES_MAX);
-    let is_taken = requests.try_send(Request { ask, tell }).is_ok();
+    let is_taken = requests.try_send(Request::Change(Change { kind, ask, tell })).is_ok();
     let first = timeout(FIRST_WITHIN, told.recv()).await.ok().flatten().filter(|_| is_taken);
     let Some(first) = first else {
         let text = "the control plane does not answer\n";
@@ -97,7 +129,7 @@ fn line(progress: &Progress) -> Bytes {
 }
 
 /// The query of an [`Ask`].
-pub fn query(ask: &Ask) -> String {
+pub(super) fn query(ask: &Ask) -> String {
     let to = ask.to.as_ref().map_or_else(String::new, |it| format!("to={}&", encode(it)));
     let timeout = ask.timeout.as_millis();
     format!("{to}timeout={timeout}ms&dry_run={}", ask.dry_run)
@@ -118,7 +150,7 @@ fn parse(query: &str) -> Option<Ask> {
 }
 
 /// Percent-encoding of everything that is not unreserved (RFC 3986, section 2.3).
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -130,7 +162,7 @@ fn encode(text: &str) -> String {
     out
 }
 
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, more)) = rest.split_first() {
@@ -172,16 +204,20 @@ mod tests {
     #[tokio::test]
     async fn only_post_asks_and_a_reason_against_it_is_a_conflict() {
         let (requests, mut asked) = mpsc::channel::<Request>(1);
-        let refused = answer(&requests, &Method::GET, "").await;
+        let kind = Kind::Failover;
+        let refused = answer(&requests, kind, &Method::GET, "").await;
         assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(answer(&requests, &Method::POST, "to").await.status(), StatusCode::BAD_REQUEST);
+        let nonsense = answer(&requests, kind, &Method::POST, "to").await;
+        assert_eq!(nonsense.status(), StatusCode::BAD_REQUEST);
         for (outcome, status) in [(Verdict::Refused, 409), (Verdict::NoSuchNode, 404)] {
             let answered = tokio::spawn({
                 let requests = requests.clone();
-                async move { answer(&requests, &Method::POST, "to=b").await.status().as_u16() }
+                async move { answer(&requests, kind, &Method::POST, "to=b").await.status().as_u16() }
             });
-            let request = asked.recv().await.expect("asked");
-            assert_eq!(request.ask.to.as_deref(), Some("b"));
+            let Some(Request::Change(request)) = asked.recv().await else {
+                panic!("a change was asked for")
+            };
+            assert_eq!((request.kind, request.ask.to.as_deref()), (kind, Some("b")));
             let account = crate::pure::failover::Account {
                 outcome,
                 from: None,

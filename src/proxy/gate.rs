@@ -3,8 +3,10 @@
 
 use super::session::Seat;
 use super::upstream::shared::Shared;
+use crate::net::Pipe;
 use crate::pure::session::{Key, Tally, World};
 use crate::pure::time::Time;
+use crate::pure::topology::Gate::Held;
 use crate::pure::topology::{Route, Signal, SignalKind};
 use crate::telemetry::metrics::WorkerCells;
 use std::cell::{Cell, RefCell};
@@ -18,6 +20,11 @@ use tokio::sync::{Notify, mpsc, watch};
 /// worker's, so an idle session has none.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Set in the version of a route that a worker gave itself.
+const OWN_VERSION: u64 = 1 << 63;
+/// Large replies that pass through the kernel at a time; each takes two descriptors.
+const PIPES_MAX: usize = 32;
+
 /// One worker's shared part. Never borrowed across an `.await`.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -30,11 +37,22 @@ pub(super) struct Gate {
     pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
     /// Woken when a round of guarded writes is wanted, or the route is new.
     pub(super) guards: Vec<Notify>,
+    /// Those of them to which nobody new may come.
+    retired: RefCell<Vec<Rc<Shared>>>,
+    /// Pipes that nobody uses, and how many there are in all.
+    pipes: RefCell<Vec<Pipe>>,
+    pipe_count: Cell<usize>,
     draining: Cell<bool>,
     seats: RefCell<BTreeMap<u64, Seat>>,
+    /// Sessions that may have memory to give back.
+    warm: RefCell<Vec<u64>>,
     signals: mpsc::Sender<Signal>,
     drained: watch::Sender<u64>,
     started: Instant,
+    /// When this worker was seen running last.
+    beat_at: Cell<Time>,
+    /// Standing still for so long, it may have missed a change of primary.
+    stall_min: Duration,
 }
 
 impl Gate {
@@ -44,6 +62,7 @@ impl Gate {
         signals: mpsc::Sender<Signal>,
         drained: watch::Sender<u64>,
         dial_limit: Duration,
+        stall_min: Duration,
     ) -> Self {
         Self {
             guards: world.rounds.iter().map(|_| Notify::new()).collect(),
@@ -52,12 +71,42 @@ impl Gate {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             dial_limit,
             shared: RefCell::default(),
+            retired: RefCell::default(),
+            pipes: RefCell::default(),
+            pipe_count: Cell::new(0),
             draining: Cell::new(false),
             seats: RefCell::default(),
+            warm: RefCell::default(),
             signals,
             drained,
             started: Instant::now(),
+            beat_at: Cell::new(Time::ZERO),
+            stall_min,
         }
+    }
+
+    /// Begins a turn. The stall guard of the data plane: a worker that stood still may have
+    /// missed that the primary was replaced, and the control plane may have stood still with it.
+    /// What it knows is then worth nothing until the control plane, having asked, says it again:
+    /// nothing is written to a node before a newer route arrives. Called at the beginning of
+    /// every turn that may write, and by the worker's beat.
+    pub(super) fn turn(&self, now: Time) {
+        let slept = now.since(self.beat_at.replace(now));
+        if slept < self.stall_min || self.world.borrow().route.primary().is_none() {
+            return;
+        }
+        // A hint like any other: it is answered by a probe, and then by a newer route.
+        self.signal(SignalKind::Unreachable);
+        let mut world = self.world.borrow_mut();
+        let route = world.route;
+        // A version that nobody publishes: each session sees at its next turn that something has
+        // changed. Nobody is woken for it; this may be called from within a session's own turn.
+        world.set_route(Route { version: route.version | OWN_VERSION, gate: Held, ..route });
+    }
+
+    /// How often a worker without any traffic says that it runs.
+    pub(super) fn beat_every(&self) -> Duration {
+        self.stall_min / 3
     }
 
     /// The time for the session machines.
@@ -78,19 +127,37 @@ impl Gate {
     pub(super) fn set_route(&self, route: Route) {
         if route.epoch != self.world.borrow().route.epoch {
             let now = self.now();
-            for shared in self.shared.borrow().values() {
-                shared.last_words(self, now);
-            }
+            self.each_shared(|it| it.last_words(self, now));
             for seat in self.seats.borrow().values() {
                 seat.with(|it| it.last_words(now));
             }
         }
         self.world.borrow_mut().set_route(route);
-        for shared in self.shared.borrow().values() {
-            shared.on_route(self, route.epoch);
-        }
+        self.each_shared(|it| it.on_route(self, route.epoch));
         self.guards.iter().for_each(Notify::notify_one);
         self.wake_all();
+    }
+
+    fn each_shared(&self, act: impl Fn(&Shared)) {
+        for shared in self.shared.borrow().values().chain(self.retired.borrow().iter()) {
+            act(shared);
+        }
+    }
+
+    /// Nobody new comes to `shared`.
+    pub(super) fn retire(&self, key: &Key, shared: &Shared) {
+        let mut open = self.shared.borrow_mut();
+        if open.get(key).is_some_and(|it| std::ptr::eq(&raw const **it, shared))
+            && let Some(shared) = open.remove(key)
+        {
+            self.retired.borrow_mut().push(shared);
+        }
+    }
+
+    /// `shared` is over.
+    pub(super) fn remove(&self, key: &Key, shared: &Shared) {
+        self.retire(key, shared);
+        self.retired.borrow_mut().retain(|it| !std::ptr::eq(&raw const **it, shared));
     }
 
     /// From now on a session ends as soon as nothing is in flight.
@@ -111,6 +178,46 @@ impl Gate {
     /// The session of this number, if it is not over.
     pub(super) fn seat(&self, id: u64) -> Option<Seat> {
         self.seats.borrow().get(&id).cloned()
+    }
+
+    /// An empty pipe; nothing if there are enough, or no descriptors: then bytes are copied.
+    pub(super) fn pipe(&self) -> Option<Pipe> {
+        if let Some(pipe) = self.pipes.borrow_mut().pop() {
+            return Some(pipe);
+        }
+        if self.pipe_count.get() >= PIPES_MAX {
+            return None;
+        }
+        let pipe = Pipe::new().ok()?;
+        self.pipe_count.set(self.pipe_count.get() + 1);
+        Some(pipe)
+    }
+
+    /// A pipe is not needed any more.
+    pub(super) fn put_pipe(&self, pipe: Pipe) {
+        if pipe.inside() == 0 {
+            self.pipes.borrow_mut().push(pipe);
+        } else {
+            self.pipe_count.set(self.pipe_count.get().saturating_sub(1));
+        }
+    }
+
+    /// A session begins to be busy.
+    pub(super) fn note_warm(&self, id: u64) {
+        self.warm.borrow_mut().push(id);
+    }
+
+    /// To be called from time to time. Sessions that had nothing to do since then give their memory back: while
+    /// they are busy they keep it, so that no command has to allocate.
+    pub(super) fn cool(&self) {
+        let now = self.now();
+        self.each_shared(|it| it.tick(now));
+        let seats = self.seats.borrow();
+        let mut warm = self.warm.borrow_mut();
+        warm.retain(|id| seats.get(id).is_some_and(|seat| !seat.with(|it| it.cool())));
+        if warm.is_empty() {
+            *warm = Vec::new();
+        }
     }
 
     pub(super) fn forget(&self, id: u64) {
@@ -151,9 +258,10 @@ impl Gate {
             let version = world.route.version;
             self.drained.send_if_modified(|it| std::mem::replace(it, version) != version);
         }
-        if world.tally == Tally::default() {
+        if world.tally == Tally::default() && world.timings.is_empty() {
             return;
         }
+        world.timings.drain(..).for_each(|it| self.cells.time(&it));
         let tally = std::mem::take(&mut world.tally);
         let waits = std::mem::take(&mut world.hold_ended);
         drop(world);

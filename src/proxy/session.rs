@@ -5,10 +5,13 @@
 //! read, and nothing is written after a route has closed. Replies from a shared connection are
 //! given to the session by that connection's task, which also writes them to the client.
 
+mod large;
+mod taking;
+
 use super::gate::Gate;
 use super::upstream::{Upstream, Waited};
-use crate::net::Stream;
-use crate::pure::session::{Session, Verdict, World};
+use crate::net::{Pipe, Stream};
+use crate::pure::session::{Session, Verdict};
 use crate::pure::time::Time;
 use crate::pure::topology::SignalKind;
 use crate::telemetry::metrics::{Closed, Direction};
@@ -94,6 +97,12 @@ pub(super) struct Driver {
     waker: Option<Waker>,
     /// Got a reply from a shared connection in this turn.
     touched: bool,
+    /// A large reply passes through it.
+    pipe: Option<Pipe>,
+    /// Had something to do since the gate last looked.
+    used: bool,
+    /// The gate looks.
+    warm: bool,
     closed: bool,
 }
 
@@ -113,13 +122,21 @@ impl Driver {
             paused: false,
             waker: None,
             touched: false,
+            pipe: None,
+            used: false,
+            warm: false,
             closed: false,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, seat: &Seat) -> Poll<Closed> {
         self.note_waker(cx);
+        self.used = true;
+        if !std::mem::replace(&mut self.warm, true) {
+            self.gate.note_warm(seat.id);
+        }
         let now = self.gate.now();
+        self.gate.turn(now);
         for _ in 0..ROUNDS_MAX {
             let moved = self.see_route(seat, now)
                 | self.poll_upstream(cx, seat, now)
@@ -162,6 +179,16 @@ impl Driver {
         }
     }
 
+    /// Gives memory back, if it had nothing to do since this was last called; false if it had.
+    pub(super) fn cool(&mut self) -> bool {
+        if std::mem::take(&mut self.used) {
+            return false;
+        }
+        self.machine.give_back();
+        self.warm = false;
+        true
+    }
+
     /// Lets the session's own task run.
     pub(super) fn wake(&self) {
         if let Some(waker) = &self.waker {
@@ -191,6 +218,11 @@ impl Driver {
             self.upstream.drop_it(&self.gate, seat.id);
             let mut world = self.gate.world.borrow_mut();
             self.machine.on_link_lost(&mut world, now);
+        }
+        if let Upstream::Shared(shared) = &self.upstream
+            && shared.is_stalled()
+        {
+            self.machine.leave_shared();
         }
         if !self.machine.has_link() && self.upstream.is_up() {
             self.upstream.drop_it(&self.gate, seat.id);
@@ -252,37 +284,12 @@ impl Driver {
         true
     }
 
-    /// A reply, or a part of one, from the shared connection; whether this is the first of a turn.
-    /// A session that is over has no use for it.
-    pub(super) fn take_reply(&mut self, act: impl FnOnce(&mut Session, &mut World)) -> bool {
-        if self.closed {
-            return false;
-        }
-        act(&mut self.machine, &mut self.gate.world.borrow_mut());
-        !std::mem::replace(&mut self.touched, true)
-    }
-
-    /// After a turn in which the shared connection gave replies: they go to the client at once.
-    pub(super) fn after_replies(&mut self, now: Time) {
-        self.touched = false;
-        let mut world = self.gate.world.borrow_mut();
-        self.machine.on_turn_end(&mut world, now);
-        drop(world);
-        while !self.machine.to_client().is_empty() {
-            match self.client.try_write(self.machine.to_client()) {
-                Ok(n) if n > 0 => {
-                    self.gate.cells.bytes.add(Direction::ClientOut, n as u64);
-                    self.machine.delivered(n);
-                }
-                // Full or gone: the session's own task finds out which.
-                Ok(_) | Err(_) => break,
-            }
-        }
-        let world = self.gate.world.borrow();
-        let must_look = self.paused || self.client_eof || self.gate.is_draining();
-        if must_look || self.machine.needs_shell(&world) {
-            self.wake();
-        }
+    /// Gives the client what it takes at once of `bytes`, before which nothing waits.
+    fn offer(&self, bytes: &[u8]) -> usize {
+        // Full or gone: the session's own task finds out which.
+        let taken = self.client.try_write(bytes).unwrap_or_default();
+        self.gate.cells.bytes.add(Direction::ClientOut, taken as u64);
+        taken
     }
 
     /// A round that speaks for this session is over.
@@ -329,14 +336,21 @@ impl Driver {
         if !self.machine.wants_node(&self.gate.world.borrow()) {
             return false;
         }
+        if self.is_piping() {
+            return self.splice(cx, seat, now);
+        }
         let gate = Rc::clone(&self.gate);
         let mut scratch = gate.scratch.borrow_mut();
         let mut buf = ReadBuf::new(&mut scratch);
         match self.upstream.poll_read(cx, &mut buf) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                gate.cells.bytes.add(Direction::NodeIn, buf.filled().len() as u64);
-                self.machine.on_node(&mut gate.world.borrow_mut(), now, buf.filled());
+                let bytes = buf.filled();
+                gate.cells.bytes.add(Direction::NodeIn, bytes.len() as u64);
+                let rest = bytes.get(self.pass(bytes)..).unwrap_or_default();
+                if !rest.is_empty() {
+                    self.machine.on_node(&mut gate.world.borrow_mut(), now, rest);
+                }
                 self.reconcile(seat, now);
                 true
             }
@@ -362,17 +376,23 @@ impl Driver {
     }
 
     fn write_client(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
+        let mut moved = self.pipe.as_ref().is_some_and(|it| it.inside() > 0);
+        if !self.drain_pipe(cx) {
+            return false;
+        }
         while !self.machine.to_client().is_empty() {
             match Pin::new(&mut self.client).poll_write(cx, self.machine.to_client()) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     moved = true;
                     self.gate.cells.bytes.add(Direction::ClientOut, n as u64);
                     self.machine.delivered(n);
+                    if let Upstream::Shared(shared) = &self.upstream {
+                        shared.on_drained();
+                    }
                 }
                 Poll::Pending => break,
                 Poll::Ready(_) => {
-                    self.machine.abandon();
+                    self.lose_client();
                     return true;
                 }
             }
@@ -433,7 +453,8 @@ impl Driver {
             None => return None,
         };
         self.write_client(cx);
-        if self.machine.is_delivered() || closed == Closed::Client && self.client_eof {
+        let is_piped = self.pipe.as_ref().is_none_or(|it| it.inside() == 0);
+        if self.machine.is_delivered() && is_piped || closed == Closed::Client && self.client_eof {
             let shut = ready_shutdown(&mut self.client, cx);
             return Some(shut.map(|()| closed));
         }
@@ -442,6 +463,9 @@ impl Driver {
 
     fn close(&mut self, id: u64) {
         self.closed = true;
+        if let Some(pipe) = self.pipe.take() {
+            self.gate.put_pipe(pipe);
+        }
         self.upstream.drop_it(&self.gate, id);
         self.machine.close(&mut self.gate.world.borrow_mut());
     }

@@ -16,11 +16,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 /// Tasks that run before the runtime asks the kernel for events again. Every session that became
 /// readable in one turn gets its say before the shared connection's task writes for all of them.
 const EVENT_INTERVAL: u32 = 256;
+
+/// How long a session is idle before it gives memory back, at least; at most twice as long.
+const COOL_AFTER: Duration = Duration::from_secs(1);
 
 /// Clients handed over and not yet taken by a worker. When it is full, accepting pauses: the rest
 /// waits in the kernel's queue.
@@ -41,6 +45,8 @@ pub struct Settings {
     pub promises: Vec<Promise>,
     /// Segue's own, for the connections that ask replicas to confirm.
     pub credentials: Option<Credentials>,
+    /// Having stood still for so long, a worker asks before it writes to a node again.
+    pub stall_min: Duration,
 }
 
 /// The channels of one worker to the rest of the process.
@@ -173,27 +179,34 @@ pub fn start(index: usize, settings: Settings, ends: Ends) -> io::Result<Worker>
 
 /// Runs until nobody can hand over clients any more; dropping the runtime then cuts what is left.
 async fn run(settings: Settings, ends: Ends, mut clients: mpsc::Receiver<Client>, load: Arc<Load>) {
-    let Settings { policy, limits, hold_bytes_max, dial_limit, promises, credentials } = settings;
+    let Settings { policy, limits, hold_bytes_max, dial_limit, promises, credentials, stall_min } =
+        settings;
     let Ends { mut route, confirmed, drained, signals, mut table, mut draining, .. } = ends;
     let Ends { acknowledged, cells, .. } = ends;
     let mut world = World::new(table.borrow_and_update().clone(), policy, limits, hold_bytes_max);
     world.rounds = promises.into_iter().map(Rounds::new).collect();
-    let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit));
+    let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit, stall_min));
     guard::start(&gate, credentials.as_ref(), &acknowledged);
     obey(&gate, &mut route, &confirmed);
+    let mut beat = interval(gate.beat_every());
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut cooling = interval(COOL_AFTER);
+    cooling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             // The route before clients: a failover must not wait behind a connection storm.
             biased;
             Ok(()) = route.changed() => obey(&gate, &mut route, &confirmed),
             Ok(()) = table.changed() => {
-                gate.world.borrow_mut().table = table.borrow_and_update().clone();
+                gate.world.borrow_mut().set_table(table.borrow_and_update().clone());
             }
             Ok(_) = draining.wait_for(|it| *it), if !gate.is_draining() => gate.drain(),
+            _ = beat.tick() => gate.turn(gate.now()),
             client = clients.recv() => match client {
                 Some(client) => start_session(&gate, &load, client),
                 None => return,
             },
+            _ = cooling.tick() => gate.cool(),
         }
     }
 }

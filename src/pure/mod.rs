@@ -7,6 +7,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod backlog;
 pub mod command;
 pub mod detect;
 pub mod failover;

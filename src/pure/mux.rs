@@ -17,13 +17,13 @@
 //!
 //! What requests mean. Only those whose reply is exactly one frame may be pushed.
 
+use super::backlog::Backlog;
 use super::resp::reply::{Scan, Scanner};
-use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 
 /// What the next bytes of the node are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Deal {
+enum Deal {
     /// The first `len` bytes are, or end, the reply to the oldest request.
     Reply {
         /// Bytes.
@@ -43,10 +43,43 @@ pub enum Deal {
     Nonsense,
 }
 
+/// Who takes the replies of one session.
+pub trait Taker {
+    /// A whole reply, or the end of one.
+    fn reply(&mut self, frame: &[u8]);
+
+    /// The next reply begins with `start`, or goes on with it, and lacks at least `missing` bytes;
+    /// the first `passable` bytes belong to it for certain. Whether these were taken.
+    fn part(&mut self, start: &[u8], passable: usize, missing: usize) -> bool;
+}
+
+/// Takes the replies of a session that is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Taker for Nobody {
+    fn reply(&mut self, _frame: &[u8]) {}
+
+    fn part(&mut self, _start: &[u8], _passable: usize, _missing: usize) -> bool {
+        true
+    }
+}
+
+/// How far the replies in a row for one session went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Run {
+    /// The next reply is for somebody else, or nobody waits; that many bytes are done with.
+    Over(usize),
+    /// The input is used up but for the beginning of a reply; likewise.
+    Hungry(usize),
+    /// See [`Deal::Nonsense`].
+    Nonsense,
+}
+
 /// The order of one shared connection. `T` names a session.
 #[derive(Debug)]
 pub struct Mux<T> {
-    out: BytesMut,
+    out: Backlog,
     /// Whose the bytes of `out` are, in order.
     unwritten: VecDeque<(T, usize)>,
     /// Who waits for how many replies, in order.
@@ -57,7 +90,7 @@ pub struct Mux<T> {
 impl<T> Default for Mux<T> {
     fn default() -> Self {
         Self {
-            out: BytesMut::new(),
+            out: Backlog::new(),
             unwritten: VecDeque::new(),
             fifo: VecDeque::new(),
             scanner: Scanner::new(),
@@ -93,9 +126,9 @@ impl<T: Clone + PartialEq> Mux<T> {
         }
     }
 
-    /// Looks at what the node sent. After [`Deal::Reply`] the caller gives the reply to
-    /// [`first`](Self::first) and calls [`answered`](Self::answered).
-    pub fn deal(&mut self, input: &[u8]) -> Deal {
+    /// Looks at what the node sent. After [`Deal::Reply`] the reply goes to the first who waits,
+    /// and is [`answered`](Self::answered).
+    fn deal(&mut self, input: &[u8]) -> Deal {
         match self.scanner.scan(input) {
             Scan::Frame { len } if input.first() == Some(&b'>') => Deal::Unasked { len },
             Scan::Frame { .. } if self.fifo.is_empty() => Deal::Nonsense,
@@ -105,9 +138,34 @@ impl<T: Clone + PartialEq> Mux<T> {
         }
     }
 
-    /// The caller has passed on the first `n` bytes of an unfinished reply.
-    pub fn passed(&mut self, n: usize) {
-        self.scanner.consumed(n);
+    /// Gives the replies at the start of `input` to `taker`, who takes those of
+    /// [`first`](Self::first), until somebody else's turn comes.
+    pub fn deal_run(&mut self, input: &[u8], taker: &mut impl Taker) -> Run {
+        let mut done = 0;
+        while let Some(rest) = input.get(done..).filter(|it| !it.is_empty()) {
+            match self.deal(rest) {
+                Deal::Nonsense => return Run::Nonsense,
+                Deal::Unasked { len } => done += len,
+                Deal::Reply { len } => {
+                    taker.reply(rest.get(..len).unwrap_or_default());
+                    done += len;
+                    if !self.answered() {
+                        return Run::Over(done);
+                    }
+                }
+                Deal::Partial { passable } => {
+                    if self.is_idle() {
+                        return Run::Hungry(done);
+                    }
+                    if taker.part(rest, passable, self.missing(rest.len())) {
+                        self.scanner.consumed(passable);
+                        done += passable;
+                    }
+                    return Run::Hungry(done);
+                }
+            }
+        }
+        Run::Hungry(done)
     }
 
     /// Who waits for the next reply.
@@ -115,14 +173,20 @@ impl<T: Clone + PartialEq> Mux<T> {
         self.fifo.front().map(|it| &it.0)
     }
 
-    /// The oldest request has its reply.
-    pub fn answered(&mut self) {
-        if let Some((_, count)) = self.fifo.front_mut() {
-            *count -= 1;
-            if *count == 0 {
-                self.fifo.pop_front();
-            }
+    /// The oldest request has its reply. Whether the next reply is for the same session.
+    fn answered(&mut self) -> bool {
+        let Some((_, count)) = self.fifo.front_mut() else { return false };
+        *count -= 1;
+        let goes_on = *count > 0;
+        if !goes_on {
+            self.fifo.pop_front();
         }
+        goes_on
+    }
+
+    /// Bytes that are missing behind `seen` bytes of the reply that has begun: at least that many.
+    pub fn missing(&self, seen: usize) -> usize {
+        usize::try_from(self.scanner.remaining_min(seen)).unwrap_or(usize::MAX)
     }
 
     /// Whether nobody waits for a reply.
@@ -153,6 +217,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Writes down what it gets, and takes parts from `part_min` bytes on.
+    struct Reader {
+        got: Vec<u8>,
+        part_min: usize,
+    }
+
+    impl Taker for Reader {
+        fn reply(&mut self, frame: &[u8]) {
+            self.got.extend_from_slice(frame);
+        }
+
+        fn part(&mut self, start: &[u8], passable: usize, missing: usize) -> bool {
+            let takes = start.len() + missing >= self.part_min;
+            if takes {
+                self.got.extend_from_slice(&start[..passable]);
+            }
+            takes
+        }
+    }
+
+    fn reader() -> Reader {
+        Reader { got: Vec::new(), part_min: usize::MAX }
+    }
+
     #[test]
     fn replies_go_to_whoever_asked_in_order() {
         let mut mux = Mux::default();
@@ -160,28 +248,45 @@ mod tests {
         mux.push(&'b', b"y", 1);
         mux.push(&'a', b"z", 1);
         assert_eq!(mux.to_node(), b"xxyz");
-        let mut dealt = Vec::new();
         let mut input: &[u8] = b"+1\r\n+2\r\n$1\r\n3\r\n:4\r\n";
-        while let Deal::Reply { len } = mux.deal(input) {
-            dealt.push(*mux.first().expect("somebody waits"));
-            mux.answered();
-            input = &input[len..];
-            if input.is_empty() {
-                break;
-            }
+        let mut dealt = Vec::new();
+        while let Some(&who) = mux.first() {
+            let mut reader = reader();
+            let Run::Over(used) = mux.deal_run(input, &mut reader) else { panic!("hungry") };
+            assert_eq!(reader.got, input[..used]);
+            dealt.push((who, String::from_utf8(reader.got).unwrap()));
+            input = &input[used..];
         }
-        assert_eq!(dealt, ['a', 'a', 'b', 'a']);
-        assert!(mux.is_idle());
+        let dealt: Vec<_> = dealt.iter().map(|(who, got)| (*who, got.as_str())).collect();
+        assert_eq!(dealt, [('a', "+1\r\n+2\r\n"), ('b', "$1\r\n3\r\n"), ('a', ":4\r\n")]);
+        assert!(input.is_empty());
     }
 
     #[test]
     fn what_nobody_asked_for_is_told_apart() {
         let mut mux = Mux::<char>::default();
-        assert_eq!(mux.deal(b"+1\r\n"), Deal::Nonsense, "a reply to nothing");
+        assert_eq!(mux.deal_run(b"+1\r\n", &mut Nobody), Run::Nonsense, "a reply to nothing");
         let push = b">1\r\n+x\r\n";
-        assert_eq!(Mux::<char>::default().deal(push), Deal::Unasked { len: push.len() });
+        let mut mux = Mux::<char>::default();
+        assert_eq!(mux.deal_run(push, &mut Nobody), Run::Hungry(push.len()));
         mux.push(&'a', b"x", 1);
-        assert_eq!(mux.deal(b"?"), Deal::Nonsense);
+        let mut taker = reader();
+        assert_eq!(mux.deal_run(b">1\r\n+x\r\n+1\r\n", &mut taker), Run::Over(push.len() + 4));
+        assert_eq!(taker.got, b"+1\r\n");
+        mux.push(&'a', b"x", 1);
+        assert_eq!(mux.deal_run(b"?", &mut Nobody), Run::Nonsense);
+    }
+
+    #[test]
+    fn a_large_reply_passes_in_parts_if_its_session_takes_them() {
+        let mut mux = Mux::default();
+        mux.push(&'a', b"x", 1);
+        assert_eq!(mux.deal_run(b"$4\r\nd", &mut reader()), Run::Hungry(0), "too small to pass");
+        assert_eq!(mux.missing(5), 5);
+        let mut taker = Reader { part_min: 10, ..reader() };
+        assert_eq!(mux.deal_run(b"$4\r\nda", &mut taker), Run::Hungry(6));
+        assert_eq!(mux.deal_run(b"ta\r\n", &mut taker), Run::Over(4));
+        assert_eq!(taker.got, b"$4\r\ndata\r\n");
     }
 
     proptest! {

@@ -2,19 +2,21 @@
 //!
 //! Lines go through a bounded queue to a thread of their own: a log pipe that nobody reads
 //! must not stop a worker. What does not fit is dropped and counted
-//! (`segue_log_lines_dropped_total`).
+//! (`segue_log_lines_dropped_total`). Transitions of the group are kept as well; see `recent`.
 //!
 //! # Deliberately absent
 //!
 //! No filter from the environment: `log.level` is the one place where the level stands.
 //! No log files and no rotation: whoever starts Segue owns its standard error.
 
+use super::recent::{JOURNAL, Recent};
 use crate::config::{Log, LogFormat, LogLevel};
 use std::io::{self, IsTerminal, Write};
 use tracing::Dispatch;
 use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 
 /// Lines that may wait to be written: under 1 MB at some 200 bytes a line, and more than
 /// a failover of a thousand sessions logs at DEBUG.
@@ -25,6 +27,7 @@ const LINES_MAX: usize = 4_096;
 #[must_use = "dropping it ends logging"]
 pub struct Logs {
     dropped: Dropped,
+    recent: Recent,
     _writer: WorkerGuard,
 }
 
@@ -50,6 +53,11 @@ impl Logs {
     pub fn dropped(&self) -> Dropped {
         self.dropped.clone()
     }
+
+    /// The last transitions of the group.
+    pub fn recent(&self) -> Recent {
+        self.recent.clone()
+    }
 }
 
 /// Sends the logs of the whole process to standard error.
@@ -60,7 +68,8 @@ impl Logs {
 pub fn init(config: Log) -> Result<Logs, SetGlobalDefaultError> {
     let (writer, logs) = writer(io::stderr());
     let colour = io::stderr().is_terminal();
-    set_global_default(dispatch(config.level(), config.format(), colour, writer))?;
+    let recent = logs.recent();
+    set_global_default(dispatch(config.level(), config.format(), colour, writer, recent))?;
     Ok(logs)
 }
 
@@ -71,10 +80,16 @@ fn writer(output: impl Write + Send + 'static) -> (NonBlocking, Logs) {
         .thread_name("logs")
         .finish(output);
     let dropped = Dropped(Some(writer.error_counter()));
-    (writer, Logs { dropped, _writer: guard })
+    (writer, Logs { dropped, recent: Recent::default(), _writer: guard })
 }
 
-fn dispatch(level: LogLevel, format: LogFormat, colour: bool, writer: NonBlocking) -> Dispatch {
+fn dispatch(
+    level: LogLevel,
+    format: LogFormat,
+    colour: bool,
+    writer: NonBlocking,
+    recent: Recent,
+) -> Dispatch {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -82,15 +97,22 @@ fn dispatch(level: LogLevel, format: LogFormat, colour: bool, writer: NonBlockin
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer);
-    match format {
-        LogFormat::Text => builder.with_ansi(colour).finish().into(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().into(),
-    }
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(colour).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    // Each with a filter of its own: a quiet log does not make the memory forget.
+    let journal = Targets::new().with_target(JOURNAL, LevelFilter::INFO);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(level))
+        .with(recent.with_filter(journal))
+        .into()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::recent::KEPT_MAX;
     use super::*;
     use std::sync::mpsc;
     use tracing::{debug, dispatcher, info, warn};
@@ -112,7 +134,8 @@ mod tests {
     fn lines(level: LogLevel, format: LogFormat, log: impl FnOnce()) -> String {
         let (sender, receiver) = mpsc::channel();
         let (writer, logs) = writer(Sent(sender));
-        dispatcher::with_default(&dispatch(level, format, false, writer), log);
+        let recent = logs.recent();
+        dispatcher::with_default(&dispatch(level, format, false, writer, recent), log);
         // Writes what is queued, and drops the sender.
         drop(logs);
         String::from_utf8(receiver.iter().flatten().collect()).expect("text")
@@ -138,6 +161,30 @@ mod tests {
         assert_eq!(line["epoch"], 7);
     }
 
+    #[test]
+    fn transitions_are_kept_whatever_the_level_and_nothing_else_is() {
+        let (sender, receiver) = mpsc::channel();
+        let (writer, logs) = writer(Sent(sender));
+        let recent = logs.recent();
+        let quiet = dispatch(LogLevel::Error, LogFormat::Text, false, writer, recent.clone());
+        dispatcher::with_default(&quiet, || {
+            for epoch in 0..=KEPT_MAX {
+                info!(target: JOURNAL, epoch, primary = "b", reason = %"why", "Failed over");
+            }
+            debug!(target: JOURNAL, "too much");
+            warn!("Session closed");
+        });
+        drop((logs, quiet));
+        assert_eq!(receiver.iter().count(), 0, "none of it is an error");
+        let kept = recent.list();
+        assert_eq!(kept.len(), KEPT_MAX, "the oldest is forgotten");
+        let last = kept.last().expect("kept");
+        assert_eq!((last.seq, last.level.as_str()), (KEPT_MAX as u64 + 1, "INFO"));
+        assert_eq!(last.message, "Failed over");
+        let fields: Vec<_> = last.fields.iter().map(|(a, b)| format!("{a}={b}")).collect();
+        assert_eq!(fields, ["epoch=256", "primary=b", "reason=why"]);
+    }
+
     /// Takes nothing until the test lets go: a log pipe that nobody reads.
     struct Stuck(mpsc::Receiver<()>);
 
@@ -158,7 +205,8 @@ mod tests {
         let (unstick, stuck) = mpsc::channel();
         let (writer, logs) = writer(Stuck(stuck));
         let dropped = logs.dropped();
-        dispatcher::with_default(&dispatch(LogLevel::Info, LogFormat::Text, false, writer), || {
+        let dispatch = dispatch(LogLevel::Info, LogFormat::Text, false, writer, logs.recent());
+        dispatcher::with_default(&dispatch, || {
             for _ in 0..LINES_MAX + 100 {
                 info!("Failed over");
             }

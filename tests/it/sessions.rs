@@ -37,6 +37,8 @@ fn name_database_protocol_and_library_are_restored(kind: Kind) {
     proxy.announce_failover();
     let mut client = proxy.client();
     assert_eq!(field(&client.call(&["HELLO", "3", "SETNAME", "first"]), "proto"), ":3");
+    // With this a session has a connection of its own, which the node knows by its name.
+    assert_eq!(client.call(&["CLIENT", "NO-EVICT", "ON"]), "+OK");
     assert_eq!(client.call(&["CLIENT", "SETNAME", "resp3-session"]), "+OK");
     assert_eq!(client.call(&["SELECT", "5"]), "+OK");
     if kind == Kind::Valkey {
@@ -45,6 +47,7 @@ fn name_database_protocol_and_library_are_restored(kind: Kind) {
     }
     assert_eq!(client.call(&["HSET", "h", "f", "v"]), ":1");
     let mut plain = proxy.client();
+    assert_eq!(plain.call(&["CLIENT", "NO-EVICT", "ON"]), "+OK");
     assert_eq!(plain.call(&["CLIENT", "SETNAME", "resp2-session"]), "+OK");
     group.wait_in_sync();
 

@@ -2,7 +2,7 @@
 
 use crate::rng::Rng;
 use segue::pure::detect;
-use segue::pure::failover::{Guarded, Params, Rejoin};
+use segue::pure::failover::{Guarded, Params, Rejoin, Witnessless};
 use segue::pure::session::{GuardedReads, Promise};
 use std::time::Duration;
 
@@ -208,5 +208,9 @@ fn params(rng: &mut Rng) -> Params {
         rejoin: Rejoin::Auto,
         discover: false,
         guarded: None,
+        without_witness: rng.pick(&[Witnessless::Wait, Witnessless::Promote]),
+        jitter: ms(rng.pick(&[0, 50, 50])),
+        seed: rng.range(0, 1 << 40),
+        fence: None,
     }
 }

@@ -98,8 +98,11 @@ fn sweep() {
                     if seed >= first + count || enough {
                         break;
                     }
-                    let it =
-                        if seed % TWICE_EVERY == 0 { run_twice(seed) } else { run(seed, false) };
+                    let it = if seed.is_multiple_of(TWICE_EVERY) {
+                        run_twice(seed)
+                    } else {
+                        run(seed, false)
+                    };
                     failed.fetch_add(u64::from(it.violation.is_some()), Ordering::Relaxed);
                     ran.lock().unwrap().push(it);
                 }

@@ -2,12 +2,11 @@
 //! command that should need none needs one.
 //!
 //! Steady state: the session has done the same a hundred times before. Each turn delivers
-//! everything, so what is counted is also what an idle session pays to wake up. *kept* is what the
-//! session has on the heap once it is idle again; with a shared connection that counts too, so there
-//! it is not judged.
+//! everything, so what is counted is also what a busy session pays to go on. *kept* is what the
+//! session has on the heap once it has been idle for a while.
 
 use segue_bench::allocator::{Count, Counting};
-use segue_bench::rig::{Rig, Upstream, cases};
+use segue_bench::rig::{Rig, cases};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -36,9 +35,10 @@ fn main() -> ExitCode {
         let count = Count::now() - before;
         let commands = (TURNS * workload.commands) as f64;
         let each = |it: u64| it as f64 / commands;
+        rig.rest();
         let kept = Count::now().live.saturating_sub(fresh.live);
         let allocates = count.calls > 0 && !workload.may_allocate;
-        let keeps = kept > KEPT_MAX && upstream == Upstream::Dedicated;
+        let keeps = kept > KEPT_MAX;
         let note = match (allocates, keeps) {
             (false, false) => "",
             (true, false) => "  <- should allocate nothing",

@@ -1,6 +1,6 @@
 //! The status as text for a terminal: facts first, then one line a node.
 
-use crate::ops::status::Status;
+use crate::ops::status::{Guarded, Status};
 use crate::pure::topology::snapshot::{FailoverAccount, Health, NodeStatus, Role, Snapshot};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,6 +23,11 @@ pub(super) fn render(status: &Status) -> String {
     let held = &status.held;
     let (used, max) = (bytes(held.bytes), bytes(held.max_bytes));
     fact("held", format!("{} commands, {used} of {max}", held.commands));
+    for listener in &status.listeners {
+        if let Some(promise) = &listener.guarded {
+            fact("guarded", guarded(&listener.address, promise));
+        }
+    }
     let draining = if status.draining { ", draining" } else { "" };
     let up = time(status.uptime_ms);
     fact("segue", format!("{} ({}), up {up}{draining}", status.version, status.commit));
@@ -31,6 +36,10 @@ pub(super) fn render(status: &Status) -> String {
     if !snapshot.strangers.is_empty() {
         let names = printable(&snapshot.strangers.join(", "));
         let _ = writeln!(text, "\nreported by the primary, not configured: {names}");
+    }
+    if !snapshot.conflicts.is_empty() {
+        let names = printable(&snapshot.conflicts.join(", "));
+        let _ = writeln!(text, "\nclaim to be primary, and wait for `segue adopt`: {names}");
     }
     if let Some(account) = &snapshot.last_failover {
         let _ = writeln!(text, "\nlast failover: {}", printable(&failover(account)));
@@ -53,6 +62,13 @@ fn gate(snapshot: &Snapshot) -> String {
         (Some(reason), true) => format!("open: {reason}"),
         (Some(reason), false) => format!("held: {reason}"),
     }
+}
+
+fn guarded(address: &str, promise: &Guarded) -> String {
+    let Guarded { replicas, timeout_ms, reads_confirmed } = promise;
+    let plural = if *replicas == 1 { "" } else { "s" };
+    let reads = if *reads_confirmed { "writes and reads" } else { "writes" };
+    format!("{address}: {reads} by {replicas} replica{plural} within {}", time(*timeout_ms))
 }
 
 fn failover(account: &FailoverAccount) -> String {

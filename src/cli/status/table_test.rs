@@ -1,7 +1,7 @@
 //! What a person sees.
 
 use super::*;
-use crate::ops::status::{Held, Sessions};
+use crate::ops::status::{Guarded, Held, Listener, Sessions};
 
 fn node(name: &str, role: Role, health: Health) -> NodeStatus {
     NodeStatus {
@@ -32,8 +32,31 @@ fn status(snapshot: Snapshot) -> Status {
         held: Held { commands: 0, bytes: 0, max_bytes: 64 << 20 },
         in_flight_bytes: 0,
         upstream_connections: 12,
+        listeners: Vec::new(),
         snapshot,
     }
+}
+
+#[test]
+fn guarded_listeners_are_named() {
+    let mut status = status(Snapshot::default());
+    let listener = |address: &str, guarded| Listener { address: address.to_owned(), guarded };
+    let guarded = Guarded { replicas: 2, timeout_ms: 500, reads_confirmed: false };
+    let strict = Guarded { replicas: 1, timeout_ms: 1_500, reads_confirmed: true };
+    status.listeners = vec![
+        listener("0.0.0.0:6380", None),
+        listener("0.0.0.0:6381", Some(guarded)),
+        listener("unix:/run/segue", Some(strict)),
+    ];
+    let text = render(&status);
+    let lines: Vec<_> = text.lines().filter(|it| it.starts_with("guarded")).collect();
+    assert_eq!(
+        lines,
+        [
+            "guarded   0.0.0.0:6381: writes by 2 replicas within 500ms",
+            "guarded   unix:/run/segue: writes and reads by 1 replica within 1.5s",
+        ]
+    );
 }
 
 #[test]
@@ -61,6 +84,7 @@ fn a_steady_group() {
             },
         ],
         strangers: vec!["10.0.0.7:6379".to_owned(), "10.0.0.8:6379".to_owned()],
+        conflicts: vec!["a".to_owned()],
         last_failover: Some(FailoverAccount {
             epoch: 3,
             from: Some("a".to_owned()),
@@ -85,6 +109,8 @@ b                           127.0.0.1:7001  primary  up      -        -     12ms
 10.0.0.9:6379 (discovered)  127.0.0.1:7001  replica  up      0 B      down  1m 1s   link to the primary is down
 
 reported by the primary, not configured: 10.0.0.7:6379, 10.0.0.8:6379
+
+claim to be primary, and wait for `segue adopt`: a
 
 last failover: a to b, promoted, epoch 3, commands held for 412ms
 ";

@@ -7,7 +7,7 @@ pub(super) mod shared;
 
 use super::gate::Gate;
 use super::session::Seat;
-use crate::net::{DialError, dial};
+use crate::net::{DialError, Pipe, dial};
 use crate::pure::session::Wish;
 use crate::pure::topology::Epoch;
 use shared::Shared;
@@ -15,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -153,6 +153,24 @@ impl Upstream {
             Self::Up(stream) => stream.try_read(buf),
             Self::None | Self::Dialing(..) | Self::Waiting(..) | Self::Shared(_) => {
                 Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
+    /// Takes bytes into `pipe`; ready with 0 if the node has closed the connection.
+    pub(super) fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let Self::Up(stream) = self else { return Poll::Pending };
+        loop {
+            match pipe.fill(stream, max) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(stream.poll_read_ready(cx))?;
+                }
+                done => return Poll::Ready(done),
             }
         }
     }

@@ -7,19 +7,26 @@
 //! # Invariants
 //!
 //! * Nothing is written while the gate is held, or to the primary of another epoch.
+//! * While the reader of a large reply does not keep up, nothing is read (see `stall`), and sessions
+//!   that have nothing in flight here go elsewhere.
 //! * Before a connection is given up, every session is told which of its bytes were not written.
+
+mod deal;
+mod stall;
 
 use super::Waited;
 use crate::net::{DialError, dial};
 use crate::proxy::gate::Gate;
 use crate::proxy::session::Seat;
-use crate::pure::mux::{Deal, Mux};
+use crate::pure::backlog::Backlog;
+use crate::pure::mux::Mux;
 use crate::pure::resp::reply::{self, Scan, Scanner};
 use crate::pure::session::Key;
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, SignalKind};
 use crate::telemetry::metrics::Direction;
 use bytes::{Buf, BytesMut};
+use stall::Stall;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,8 +68,11 @@ struct Inner {
     epoch: Epoch,
     mux: Mux<Seat>,
     /// The part of a reply that has arrived.
-    upbox: BytesMut,
+    upbox: Backlog,
+    /// Empty between turns; it keeps its memory.
+    touched: Vec<Seat>,
     seats: BTreeMap<u64, Seat>,
+    stalled: Option<Stall>,
     /// Who waits for the connection, or for room.
     waiting: Vec<Waker>,
     failures: u64,
@@ -94,8 +104,10 @@ impl Shared {
             link: Link::Down,
             epoch: Epoch::default(),
             mux: Mux::default(),
-            upbox: BytesMut::new(),
+            upbox: Backlog::new(),
+            touched: Vec::new(),
             seats: BTreeMap::new(),
+            stalled: None,
             waiting: Vec::new(),
             failures: 0,
             refused: false,
@@ -193,11 +205,12 @@ impl Shared {
     }
 
     fn poll(&self, gate: &Rc<Gate>, cx: &mut Context<'_>) -> Poll<()> {
+        let now = gate.now();
+        gate.turn(now);
         let mut inner = self.inner.borrow_mut();
         if inner.task.as_ref().is_none_or(|it| !it.will_wake(cx.waker())) {
             inner.task = Some(cx.waker().clone());
         }
-        let now = gate.now();
         loop {
             let moved = match &mut inner.link {
                 Link::Down => inner.start(gate),
@@ -213,12 +226,15 @@ impl Shared {
             }
         }
         gate.collect();
+        if inner.stalled.is_some() {
+            gate.retire(&self.key, self);
+        }
         if inner.is_over(cx) {
             inner.drop_link(gate);
             inner.over = true;
             inner.wake_waiting();
             drop(inner);
-            gate.shared.borrow_mut().remove(&self.key);
+            gate.remove(&self.key, self);
             return Poll::Ready(());
         }
         Poll::Pending
@@ -359,6 +375,9 @@ impl Inner {
     /// Reads and deals out what the node sent.
     fn read(&mut self, gate: &Gate, cx: &mut Context<'_>, now: Time) -> bool {
         for _ in 0..READS_MAX {
+            if self.is_stalled(gate, now) {
+                return false;
+            }
             let Link::Up(stream) = &mut self.link else { return true };
             let mut scratch = gate.scratch.borrow_mut();
             let mut buf = ReadBuf::new(&mut scratch);
@@ -384,74 +403,6 @@ impl Inner {
         false
     }
 
-    /// Deals out `input`; false if the connection is of no use any more.
-    fn take(&mut self, gate: &Gate, now: Time, input: &[u8]) -> bool {
-        let mut touched = Vec::new();
-        let sound = if self.upbox.is_empty() {
-            let done = self.deal(gate, now, input, &mut touched);
-            if let Some(rest) = done.and_then(|it| input.get(it..)) {
-                self.upbox.extend_from_slice(rest);
-            }
-            done.is_some()
-        } else {
-            let mut upbox = std::mem::take(&mut self.upbox);
-            upbox.extend_from_slice(input);
-            let done = self.deal(gate, now, &upbox, &mut touched);
-            upbox.advance(done.unwrap_or_default());
-            if !upbox.is_empty() {
-                self.upbox = upbox;
-            }
-            done.is_some()
-        };
-        for seat in touched {
-            seat.with(|it| it.after_replies(now));
-        }
-        sound
-    }
-
-    /// Gives each reply in `input` to its session; how many bytes are done with, or nothing if
-    /// they make no sense.
-    fn deal(
-        &mut self,
-        gate: &Gate,
-        now: Time,
-        input: &[u8],
-        touched: &mut Vec<Seat>,
-    ) -> Option<usize> {
-        let mut done = 0;
-        while let Some(rest) = input.get(done..).filter(|it| !it.is_empty()) {
-            match self.mux.deal(rest) {
-                Deal::Nonsense => return None,
-                Deal::Unasked { len } => done += len,
-                Deal::Reply { len } => {
-                    let frame = rest.get(..len)?;
-                    let seat = self.mux.first()?.clone();
-                    self.mux.answered();
-                    done += len;
-                    if seat.with(|it| {
-                        it.take_reply(|machine, world| machine.on_shared_reply(world, now, frame))
-                    }) {
-                        touched.push(seat);
-                    }
-                }
-                Deal::Partial { passable } => {
-                    let part = rest.get(..passable)?;
-                    let seat = self.mux.first()?.clone();
-                    if seat.with(|it| it.machine.takes_part(&gate.world.borrow(), rest)) {
-                        self.mux.passed(passable);
-                        done += passable;
-                        if seat.with(|it| it.take_reply(|it, world| it.on_shared_part(world, part)))
-                        {
-                            touched.push(seat);
-                        }
-                    }
-                    break;
-                }
-            }
-        }
-        Some(done)
-    }
-
     /// The connection is gone: its sessions decide what becomes of their requests.
     fn lose(&mut self, gate: &Gate, now: Time) {
         if !self.mux.is_idle() {
@@ -474,6 +425,7 @@ impl Inner {
             gate.cells.upstream_lost.inc();
         }
         self.link = Link::Down;
+        self.stalled = None;
         self.upbox.clear();
         for (seat, unwritten) in self.mux.lose() {
             seat.with(|it| it.machine.unsend(unwritten));

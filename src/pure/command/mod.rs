@@ -19,12 +19,14 @@
 mod block;
 mod classify;
 mod learn;
+mod recent;
 mod table;
 #[cfg(test)]
 mod table_test;
 
 pub use block::{BlockArg, Wait};
 pub use learn::{Learnt, parse};
+pub use recent::Recent;
 pub use table::Table;
 
 /// What happens if a command runs twice.

@@ -61,6 +61,11 @@ impl Table {
         }
     }
 
+    /// Whether the class of a command depends on its first argument.
+    pub(super) fn has_subcommands(&self, name: &[u8]) -> bool {
+        self.find(name, None).is_some_and(|it| it.has_subcommands)
+    }
+
     /// Takes in what a primary says of its commands.
     ///
     /// A name that is built in keeps its class, but a read that the primary flags as a
@@ -183,16 +188,25 @@ impl Entry {
     }
 }
 
-/// FNV-1a of the name in lower case. Good enough for four hundred short words, and
-/// quicker than anything that has to be set up.
+/// Eight bytes at a time, with the bit set that tells small letters from capitals: names that
+/// differ in case alone get the same hash. Good enough for four hundred short words, and quicker
+/// than anything that has to be set up.
 fn hash(name: &[u8], sub: Option<&[u8]>) -> usize {
-    let add = |hash: u32, byte: &u8| {
-        (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
-    };
-    let hash = name.iter().fold(0x811c_9dc5, add);
-    let hash = match sub {
-        Some(sub) => sub.iter().fold(add(hash, &b'|'), add),
-        None => hash,
-    };
-    (hash ^ (hash >> 15)) as usize
+    let hash = words(name).fold(name.len() as u64, mix);
+    let hash = sub.map_or(hash, |sub| words(sub).fold(mix(hash, u64::from(b'|')), mix));
+    // The upper bits depend on all of the input.
+    (hash >> 40) as usize
+}
+
+const fn mix(hash: u64, word: u64) -> u64 {
+    // An odd number near 2^64 divided by the golden ratio: Fibonacci hashing.
+    (hash.rotate_left(5) ^ (word | 0x2020_2020_2020_2020)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// `text` in words of eight bytes, the last one filled up with zeros.
+fn words(text: &[u8]) -> impl Iterator<Item = u64> {
+    let (whole, rest) = text.as_chunks::<8>();
+    let rest =
+        (!rest.is_empty()).then(|| rest.iter().fold(0, |word, &it| word << 8 | u64::from(it)));
+    whole.iter().map(|it| u64::from_be_bytes(*it)).chain(rest)
 }

@@ -1,4 +1,5 @@
-//! How a switchover goes, told while it does: what the API streams and `segue switchover` prints.
+//! How a switchover or a forced failover goes, told while it does: what the API streams, and what
+//! `segue switchover` and `segue failover` print.
 //!
 //! Fields are only ever added: scripts read this.
 
@@ -93,7 +94,7 @@ impl fmt::Display for Millis {
     }
 }
 
-/// How a switchover ended.
+/// How it ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {

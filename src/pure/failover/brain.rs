@@ -2,8 +2,13 @@
 //! that no other code may do. The phases have files of their own: `discover`, `serve` (steady
 //! and suspecting), `lost` (commit and promotion), `rejoin`.
 
-use super::event::{Action, Event, NodeSpec, Note, Order, Outcome, Probed};
+use super::event::{Action, Event, Note, Order, Outcome};
+use super::forced::Forced;
 use super::member::Member;
+use super::params::Params;
+use super::probed::{NodeSpec, Probed};
+use super::several::Turn;
+use super::standstill::Standstill;
 use super::switchover::{Step, Switch};
 use crate::pure::detect;
 use crate::pure::time::Time;
@@ -11,7 +16,6 @@ use crate::pure::topology::snapshot::FailoverAccount;
 use crate::pure::topology::{
     Acknowledged, Epoch, Lineage, NodeId, Report, Route, RunId, Signal, SignalKind,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
@@ -19,39 +23,11 @@ use std::time::Duration;
 /// How late the own timer may be before the delay counts as a stall.
 pub(super) const STALL_MIN: Duration = Duration::from_millis(100);
 
-/// What is allowed, and how long things may take.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Params {
-    /// `health:`.
-    pub detect: detect::Params,
-    /// `failover.enabled`: whether anybody may be promoted by us.
-    pub enabled: bool,
-    /// `failover.timeout`: after this a failover is reported as overdue.
-    pub timeout: Duration,
-    /// `failover.parallel_syncs`: how many replicas may be resynchronising at a time.
-    pub parallel_syncs: usize,
-    /// `failover.max_lag_bytes`.
-    pub max_lag_bytes: u64,
-    /// `failover.max_link_down`.
-    pub max_link_down: Duration,
-    /// `failover.rejoin`.
-    pub rejoin: Rejoin,
-    /// `group.discover`: replicas that the primary reports become nodes.
-    pub discover: bool,
-    /// `listen[].durability`: what is promised about writes, if anything is.
-    pub guarded: Option<super::Guarded>,
-}
+/// A reason that was told is told again after this.
+const REASON_AGAIN: Duration = Duration::from_secs(30);
 
-/// What happens to an old primary that comes back.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Rejoin {
-    /// It becomes a replica at once.
-    Auto,
-    /// It is left as it is, so that a human can look at what it has; it gets no client byte.
-    Quarantine,
-    /// Nothing is done to any node that is not being promoted.
-    Off,
-}
+/// So many reasons are told within [`REASON_AGAIN`]; the status shows them all.
+const REASONS_MAX: usize = 16;
 
 /// What is going on.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -78,6 +54,8 @@ pub(super) enum Goal {
     Follow(NodeId),
     /// Promote this one, which has everything, as an operator asked for.
     Switch(NodeId),
+    /// Promote this one, whatever it has, as an operator asked for.
+    Adopt(NodeId),
 }
 
 /// In which way the primary is lost.
@@ -89,6 +67,8 @@ pub(super) enum Loss {
     Amnesia,
     /// It came back as a replica of a node that is none.
     Deposed,
+    /// An operator says so.
+    Forced,
 }
 
 /// A promotion that has been ordered.
@@ -111,8 +91,8 @@ pub(super) struct Serving {
     pub(super) node: NodeId,
     /// Its last good report *as primary, with its data*: what candidates are compared with.
     pub(super) anchor: Report,
-    /// It came back without the data that replicas still hold, seen at this moment.
-    pub(super) amnesia: Option<Time>,
+    /// The process that came back without the data that replicas still hold.
+    pub(super) amnesia: Option<RunId>,
 }
 
 /// A signal that waits for the answer to a probe.
@@ -135,6 +115,9 @@ pub struct Brain {
     /// The version for which no worker has anything in flight.
     pub(super) drained: u64,
     pub(super) switch: Option<Box<Switch>>,
+    pub(super) forced: Option<Box<Forced>>,
+    /// Commands are held because an operator wants it.
+    pub(super) standstill: Option<Standstill>,
     /// The epoch in force began with a switchover that went well so far.
     pub(super) handed_over: bool,
     /// How long commands were held for the switchover that just opened the gate.
@@ -155,12 +138,18 @@ pub struct Brain {
     pub(super) is_overdue: bool,
     /// The witness of which was told last.
     pub(super) witness_told: Option<NodeId>,
+    /// When it may promote, in the epoch in force.
+    pub(super) turn: Option<Turn>,
     /// Why commands are held.
     pub(super) reason: Option<String>,
+    /// What was said of it already, and when.
+    pub(super) reasons_told: Vec<(String, Time)>,
     pub(super) rejected: Vec<(NodeId, super::Reject)>,
     pub(super) strangers: Vec<String>,
     /// What workers said that they have told clients is safe.
     pub(super) acked: Option<Acknowledged>,
+    /// Primaries of unrelated histories, at start-up.
+    pub(super) conflict: Vec<NodeId>,
     pub(super) last_failover: Option<FailoverAccount>,
     /// Who was ordered to become primary in which epoch, and for whom it was opened.
     pub(super) candidates: BTreeMap<Epoch, NodeId>,
@@ -186,6 +175,8 @@ impl Brain {
             confirmed: 0,
             drained: 0,
             switch: None,
+            forced: None,
+            standstill: None,
             handed_over: false,
             switched_held: None,
             paused: None,
@@ -199,10 +190,13 @@ impl Brain {
             lost_from: None,
             is_overdue: false,
             witness_told: None,
+            turn: None,
             reason: None,
+            reasons_told: Vec::new(),
             rejected: Vec::new(),
             strangers: Vec::new(),
             acked: None,
+            conflict: Vec::new(),
             last_failover: None,
             candidates: BTreeMap::new(),
             opened: BTreeMap::new(),
@@ -235,18 +229,26 @@ impl Brain {
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
         let before = self.route;
         self.notice_stall(now);
+        self.end_standstill(now);
         match event {
             Event::Probed(probed) => self.probed(now, probed),
             Event::Signalled(signal) => self.signalled(now, signal),
             Event::Confirmed { version } => self.confirmed = self.confirmed.max(version),
             Event::Drained { version } => self.drained = self.drained.max(version),
             Event::Asked(ask) => self.asked(now, &ask),
+            Event::AskedToAdopt(ask) => self.asked_to_adopt(now, &ask),
+            Event::Forced(ask) => self.forced(now, &ask),
+            Event::Hold(span) => self.stand_still(now, span),
+            Event::Release => self.move_on(),
             Event::Ordered { order, outcome } => self.ordered(now, &order, outcome),
+            Event::Fenced { node, fencing, outcome } => self.fenced(node, fencing, outcome),
             Event::Tick => {}
         }
         self.tick(now);
         self.decide(now);
         self.conclude(now);
+        self.tend_fences(now);
+        self.conclude_forced(now);
         assert!(self.route.epoch >= before.epoch, "the epoch went back");
         self.stepped_at = now;
         self.beat_at = now + self.params.detect.interval;
@@ -272,6 +274,8 @@ impl Brain {
             .chain(doubt)
             .chain(again)
             .chain(self.follow_at)
+            .chain(self.turn.map(|it| it.at))
+            .chain(self.standstill.map(|it| it.until))
             .filter(|it| *it > self.stepped_at);
         due.fold(self.beat_at, Time::min)
     }
@@ -312,6 +316,7 @@ impl Brain {
         let before = member.health();
         let (run_before, was_impaired) =
             (member.report().map(|it| it.run_id), member.impaired.clone());
+        let is_stranger = probed.is_stranger();
         member.detector.observe(now, answer);
         member.learn(probed);
         let (after, impaired) = (member.health(), member.impaired.clone());
@@ -322,11 +327,22 @@ impl Brain {
             self.claim_family(node, &report);
         }
         self.health_changed(node, before, after);
+        if is_stranger {
+            self.doubt_process(now, node);
+        }
         if restarted {
             self.note(Note::Restarted { node });
         }
         if let Some(error) = impaired.filter(|it| was_impaired.as_ref() != Some(it)) {
             self.note(Note::Impaired { node, error });
+        }
+    }
+
+    /// Somebody at the primary's address answers, on a connection that was just made, and does
+    /// not say who it is: it may be another process, which has nothing.
+    fn doubt_process(&mut self, now: Time, node: NodeId) {
+        if self.route.primary().is_some_and(|it| it.node == node) && self.doubt.is_none() {
+            self.doubt = Some(Doubt { since: now, hold_at: Some(now) });
         }
     }
 
@@ -395,6 +411,7 @@ impl Brain {
             }
             Order::Pause { .. } => self.pause_answered(now, node, outcome),
             Order::Unpause { .. } => self.unpause_answered(node),
+            Order::Reconnect { .. } => self.reconnect_answered(now, node, &outcome),
         }
         // What it is now is what counts.
         self.act(Action::Probe(node));
@@ -445,10 +462,16 @@ impl Brain {
         self.actions.push(Action::Note(note));
     }
 
-    /// Says why nothing happens, once for each reason.
-    pub(super) fn wait(&mut self, reason: String) {
-        if self.reason.as_ref() != Some(&reason) {
-            self.reason = Some(reason.clone());
+    /// Says why nothing happens. Reasons may take turns; each is told once in a while.
+    pub(super) fn wait(&mut self, now: Time, reason: String) {
+        if self.reason.as_ref() == Some(&reason) {
+            return;
+        }
+        self.reason = Some(reason.clone());
+        self.reasons_told.retain(|it| now.since(it.1) < REASON_AGAIN);
+        let is_news = self.reasons_told.iter().all(|it| it.0 != reason);
+        if is_news && self.reasons_told.len() < REASONS_MAX {
+            self.reasons_told.push((reason.clone(), now));
             self.note(Note::Waiting { reason });
         }
     }

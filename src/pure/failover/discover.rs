@@ -4,16 +4,29 @@
 //! by lineage, never by who answers first. Nobody is promoted at this stage: without having
 //! seen the group in order, nothing is known of what may be missing.
 
-use super::brain::{Brain, Phase, Serving};
+use super::brain::{Brain, Serving};
 use super::event::Note;
 use crate::pure::detect::{Cause, Health};
 use crate::pure::time::Time;
-use crate::pure::topology::{Epoch, Kinship, LinkState, NodeId, Report};
+use crate::pure::topology::{Kinship, LinkState, NodeId, Report};
+
+/// Why nobody serves.
+enum Undecided {
+    /// A sentence.
+    Nobody(String),
+    /// Several do, and lineage does not tell them apart.
+    Conflict(Vec<NodeId>),
+}
 
 impl Brain {
     pub(super) fn discover(&mut self, now: Time) {
         if self.members.iter().any(|it| it.health() == Health::Unknown) {
-            return self.wait("not every node has answered, or had its time to".to_owned());
+            return self.wait(now, "not every node has answered, or had its time to".to_owned());
+        }
+        // After a stall, what was said before it is out of date; who has said it again first must not win.
+        if !self.has_looked_round() {
+            return self
+                .wait(now, "Segue stood still, and not every node has answered since".to_owned());
         }
         if let Some(name) = self
             .members
@@ -21,24 +34,54 @@ impl Brain {
             .find(|it| it.health() == Health::Suspect(Cause::Loading))
             .map(|it| it.spec.name.clone())
         {
-            return self.wait(format!("{name} is loading its data set"));
+            return self.wait(now, format!("{name} is loading its data set"));
         }
-        let node = match self.choose(now) {
-            Ok(node) => node,
-            Err(reason) => return self.wait(reason),
+        let chosen = self.choose(now);
+        let conflict = match &chosen {
+            Err(Undecided::Conflict(nodes)) => nodes.clone(),
+            Ok(_) | Err(Undecided::Nobody(_)) => Vec::new(),
         };
-        let Some(anchor) = self.member(node).and_then(|it| it.report().cloned()) else { return };
-        self.serving = Some(Serving { node, anchor, amnesia: None });
-        self.claim_everybody();
-        let epoch = self.route.epoch.max(Epoch(0)).next();
-        self.open(node, epoch);
-        if self.phase == Phase::Steady {
-            self.note(Note::Discovered { primary: node, epoch });
+        if self.conflict != conflict {
+            self.conflict.clone_from(&conflict);
+            if !conflict.is_empty() {
+                self.note(Note::Conflict { nodes: conflict });
+            }
+        }
+        match chosen {
+            Ok(node) => {
+                if let Some(anchor) = self.member(node).and_then(|it| it.report().cloned()) {
+                    self.enthrone(node, anchor);
+                }
+            }
+            Err(Undecided::Nobody(reason)) => match self.orphans(now) {
+                Some((primary, anchor)) if self.params.enabled => {
+                    self.note(Note::Orphaned { primary });
+                    self.serving = Some(Serving { node: primary, anchor, amnesia: None });
+                    self.claim_everybody();
+                    let name = self.name(primary);
+                    let reason = format!("{name} was the primary, say its replicas, and is down");
+                    self.hold(now, primary, reason);
+                }
+                Some(_) | None => self.wait(now, reason),
+            },
+            Err(Undecided::Conflict(nodes)) => {
+                let reason = self.conflict_reason(&nodes);
+                self.wait(now, reason);
+            }
         }
     }
 
+    fn conflict_reason(&self, nodes: &[NodeId]) -> String {
+        let names: Vec<&str> = nodes.iter().map(|it| self.name(*it)).collect();
+        format!(
+            "{} say that they are primaries, and neither continues the other's history; choose \
+             whose data wins with `segue adopt NODE`",
+            names.join(" and ")
+        )
+    }
+
     /// The one node that serves, or why that cannot be said.
-    fn choose(&self, now: Time) -> Result<NodeId, String> {
+    fn choose(&self, now: Time) -> Result<NodeId, Undecided> {
         let fresh = self.fresh_from(now);
         let heard: Vec<(NodeId, &Report)> = self
             .nodes()
@@ -63,19 +106,19 @@ impl Brain {
             *other != node && self.lineage.kinship(theirs, report) == Kinship::Successor
         });
         if let Some((other, name)) = self.follows_another(node, report) {
-            return Err(format!(
+            return Err(Undecided::Nobody(format!(
                 "{} says that it is the primary, but {} has data of another history and follows {name}",
                 self.name(node),
                 self.name(other)
-            ));
+            )));
         }
         match newer {
             None => Ok(node),
-            Some((other, _)) => Err(format!(
+            Some((other, _)) => Err(Undecided::Nobody(format!(
                 "{} says that it is the primary, but {} continues its history under another one",
                 self.name(node),
                 self.name(*other)
-            )),
+            ))),
         }
     }
 
@@ -98,18 +141,12 @@ impl Brain {
         })
     }
 
-    fn why_none(&self, heard: usize, primaries: &[(NodeId, &Report)]) -> String {
+    fn why_none(&self, heard: usize, primaries: &[(NodeId, &Report)]) -> Undecided {
         if primaries.is_empty() {
-            return if heard == 0 {
-                "no node answers".to_owned()
-            } else {
-                "no node says that it is the primary".to_owned()
-            };
+            let reason =
+                if heard == 0 { "no node answers" } else { "no node says that it is the primary" };
+            return Undecided::Nobody(reason.to_owned());
         }
-        let names: Vec<&str> = primaries.iter().map(|(node, _)| self.name(*node)).collect();
-        format!(
-            "{} say that they are primaries, and neither continues the other's history; decide, and make the others replicas",
-            names.join(" and ")
-        )
+        Undecided::Conflict(primaries.iter().map(|it| it.0).collect())
     }
 }

@@ -1,48 +1,15 @@
 //! What the brain is told, and what it asks for: all values, so that tests compare them.
 
 use super::account::{Progress, Verdict};
+use super::adopt::{Adopt, Adoption};
+use super::fence::{Fenced, Fencing};
 use super::preflight::Ask;
+use super::probed::{Endpoint, Probed};
 use super::select::Reject;
-use crate::pure::detect::{Answer, Health};
-use crate::pure::time::Time;
-use crate::pure::topology::{Epoch, NodeId, Report, Route, Signal};
+use crate::pure::detect::Health;
+use crate::pure::topology::{Epoch, NodeId, Route, Signal};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use std::time::Duration;
-
-/// A host, by name or address, and a port.
-#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct Endpoint {
-    /// A host name or an address literal.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// A node as configured, or as discovered.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct NodeSpec {
-    /// Its name, for people.
-    pub name: String,
-    /// Where this process reaches it.
-    pub address: Endpoint,
-    /// Where *replicas* reach it: what is sent in `REPLICAOF`.
-    pub replication: Endpoint,
-    /// Overrides `replica-priority` of the server.
-    pub priority: Option<u32>,
-    /// Whether `group.nodes` names it.
-    pub configured: bool,
-}
 
 /// What is reported to [`Brain::step`](super::Brain::step).
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -64,6 +31,14 @@ pub enum Event {
     },
     /// An operator asks for a switchover. Its account is told with [`Action::Tell`].
     Asked(Ask),
+    /// An operator names the node whose data wins. Answered with [`Action::Adopted`].
+    AskedToAdopt(Adopt),
+    /// An operator says that the primary is lost, whatever it answers. Its account is told as well.
+    Forced(Ask),
+    /// An operator wants commands held, for so long at most.
+    Hold(Duration),
+    /// An operator lets go of them.
+    Release,
     /// An order ended.
     Ordered {
         /// Which.
@@ -71,64 +46,17 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// What became of [`Action::Fence`].
+    Fenced {
+        /// Where.
+        node: NodeId,
+        /// What was to be done.
+        fencing: Fencing,
+        /// How it went.
+        outcome: Fenced,
+    },
     /// [`Brain::deadline`](super::Brain::deadline) has passed.
     Tick,
-}
-
-/// The outcome of one probe.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Probed {
-    /// Who was asked.
-    pub node: NodeId,
-    /// When the question was sent: only what a node says to a question asked *after* an event
-    /// says anything about the time after it.
-    pub asked: Time,
-    /// Where the connection stands, if there is one.
-    pub addr: Option<SocketAddr>,
-    /// Every address that the node's two names resolve to; empty if they were not looked up.
-    pub aliases: Vec<SocketAddr>,
-    /// What it said.
-    pub finding: Finding,
-}
-
-/// What a probe found.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub enum Finding {
-    /// `+PONG` and a report.
-    Good(Box<Report>),
-    /// An error that proves a live process.
-    Impaired {
-        /// Its text.
-        error: String,
-        /// The report, where that was answered all the same.
-        report: Option<Box<Report>>,
-    },
-    /// It loads its data set.
-    Loading,
-    /// Connection refused or reset.
-    Refused,
-    /// No reply in time.
-    Silent {
-        /// Whether a new connection could be made all the same.
-        connected: bool,
-    },
-    /// This machine could not ask (out of file descriptors): says nothing about the node.
-    NotAsked,
-}
-
-impl Finding {
-    /// What the detector makes of it.
-    pub const fn answer(&self) -> Option<Answer> {
-        match self {
-            Self::Good(report) if report.loading => Some(Answer::Loading),
-            Self::Good(_) => Some(Answer::Good),
-            Self::Impaired { .. } => Some(Answer::Impaired),
-            Self::Loading => Some(Answer::Loading),
-            Self::Refused => Some(Answer::Refused),
-            Self::Silent { connected } => Some(Answer::Silent { connected: *connected }),
-            Self::NotAsked => None,
-        }
-    }
 }
 
 /// What is to be done to a node. `control::executor` alone carries it out.
@@ -140,6 +68,9 @@ pub enum Order {
         node: NodeId,
         /// The epoch that it will serve.
         epoch: Epoch,
+        /// Whom it said it follows when it was chosen. If it follows another one by now,
+        /// somebody else has decided, and it is left alone.
+        follows: Option<Endpoint>,
     },
     /// `REPLICAOF host port`.
     Follow {
@@ -162,6 +93,12 @@ pub enum Order {
         /// To whom.
         node: NodeId,
     },
+    /// `CLIENT KILL TYPE master`: a replica connects to its primary anew, which shows whether it
+    /// reaches it.
+    Reconnect {
+        /// To whom.
+        node: NodeId,
+    },
 }
 
 impl Order {
@@ -171,7 +108,8 @@ impl Order {
             Self::Promote { node, .. }
             | Self::Follow { node, .. }
             | Self::Pause { node, .. }
-            | Self::Unpause { node } => *node,
+            | Self::Unpause { node }
+            | Self::Reconnect { node } => *node,
         }
     }
 }
@@ -201,10 +139,19 @@ pub enum Action {
     Watch(NodeId),
     /// Carry this out and report the outcome.
     Order(Order),
+    /// Carry this out and report it with [`Event::Fenced`].
+    Fence {
+        /// Where.
+        node: NodeId,
+        /// What.
+        fencing: Fencing,
+    },
     /// Something that an operator looks for later.
     Note(Note),
-    /// A line of a switchover's account, for whoever asked for it.
+    /// A line of the account of a switchover or forced failover, for whoever asked for it.
     Tell(Progress),
+    /// The answer to [`Event::AskedToAdopt`].
+    Adopted(Adoption),
 }
 
 /// What happened; each is logged once and counted.
@@ -285,6 +232,8 @@ pub enum Note {
         replica: NodeId,
         /// Keys that this one has.
         saved_keys: u64,
+        /// Bytes of history that the primary lacks, where its history is known.
+        lost_bytes: Option<u64>,
     },
     /// Nobody who held more than a primary without its data could be reached for long: it
     /// serves as it is.
@@ -375,6 +324,8 @@ pub enum Note {
         primary: NodeId,
         /// Bytes of its own that it has beyond the common history, where that is known.
         diverged_bytes: Option<u64>,
+        /// Keys that it has.
+        keys: u64,
     },
     /// A replica follows the wrong primary and is pointed to the right one.
     Repointing {
@@ -383,12 +334,52 @@ pub enum Note {
         /// Whom it shall follow.
         primary: NodeId,
     },
+    /// The primary refuses writes from now on when it has lost its replicas.
+    Fenced {
+        /// Who.
+        node: NodeId,
+    },
+    /// A node's fence is down again, as it was before.
+    Unfenced {
+        /// Who.
+        node: NodeId,
+    },
+    /// A node's fence was not changed; told when the reason changes.
+    FenceFailed {
+        /// Who.
+        node: NodeId,
+        /// A sentence.
+        reason: String,
+    },
+    /// At start-up the primary is dead already; its replicas agree on who it was.
+    Orphaned {
+        /// Who.
+        primary: NodeId,
+    },
+    /// An operator chose whose data wins.
+    Adopting {
+        /// Who.
+        node: NodeId,
+        /// Keys that it has.
+        keys: u64,
+        /// So many others lose data by it.
+        losers: usize,
+        /// Keys that they have, all together.
+        lost_keys: u64,
+    },
+    /// Nodes say that they are primaries, and lineage does not tell which one counts.
+    Conflict {
+        /// Who.
+        nodes: Vec<NodeId>,
+    },
     /// A node says that it is a primary beside ours, and is left alone.
     LeftAlone {
         /// Who.
         node: NodeId,
         /// A sentence.
         reason: String,
+        /// Bytes of its own that it has beyond the common history, where that is known.
+        diverged_bytes: Option<u64>,
     },
     /// A replica has the new primary's data.
     Rejoined {

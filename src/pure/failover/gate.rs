@@ -3,6 +3,7 @@
 
 use super::brain::{Brain, Goal, Phase, node_at};
 use super::event::{Action, Note, Order};
+use super::probed::Endpoint;
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Report, Route};
 
@@ -43,11 +44,22 @@ impl Brain {
         self.lost_from = None;
         self.is_overdue = false;
         self.witness_told = None;
+        self.forget_tests();
+        self.turn = None;
+        self.reasons_told.clear();
+        self.conflict.clear();
         self.reason = None;
         self.rejected.clear();
         self.phase = Phase::Steady;
         assert!(*self.opened.entry(epoch).or_insert(node) == node, "one epoch, two primaries");
-        self.publish(epoch, Gate::Open(Primary { node, addr }));
+        let Some(standstill) = self.standstill else {
+            return self.publish(epoch, Gate::Open(Primary { node, addr }));
+        };
+        // It may serve, and does when an operator lets it.
+        self.phase = Phase::Suspecting;
+        self.held_from = Some(standstill.since);
+        self.reason = self.standstill_reason();
+        self.publish(epoch, Gate::Held);
     }
 
     /// Publishes a new epoch that is held, and waits for its confirmation.
@@ -87,7 +99,9 @@ impl Brain {
         assert!(self.confirmed >= self.route.version, "promoted before the barrier");
         assert!(!self.opened.contains_key(&epoch), "promoted in an epoch that served");
         assert!(*self.candidates.entry(epoch).or_insert(node) == node, "one epoch, two candidates");
-        self.order(Order::Promote { node, epoch });
+        let link = self.member(node).and_then(|it| it.report()).and_then(Report::link);
+        let follows = link.map(|it| Endpoint { host: it.host.clone(), port: it.port });
+        self.order(Order::Promote { node, epoch, follows });
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -99,6 +113,8 @@ impl Brain {
 
     pub(super) fn publish(&mut self, epoch: Epoch, gate: Gate) {
         assert!(epoch >= self.route.epoch, "the epoch went back");
+        let is_open = matches!(gate, Gate::Open(_));
+        assert!(!is_open || self.standstill.is_none(), "opened against an operator's order");
         let version = self.route.version.saturating_add(1);
         let handed_over = self.handed_over;
         self.route = Route { version, epoch, gate, handed_over };

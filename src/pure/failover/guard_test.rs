@@ -128,9 +128,8 @@ fn roles_changed_by_hand_have_a_second() {
 #[test]
 fn what_may_have_been_promoted_is_never_passed_over_for_being_out_of_reach() {
     let mut world = steady();
-    world.fault(Fault::SlowWorker(100));
     world.fault(Fault::Kill(0));
-    world.run(400);
+    world.run_until_ordered();
     world.fault(Fault::Hang(1));
     world.fault(Fault::Hang(2));
     world.run(1_500);
@@ -223,4 +222,105 @@ fn two_primaries_of_different_data_are_left_to_a_human() {
     world.nodes[2].descends = Some((1, 500));
     world.run(300);
     assert_eq!(serving(&world), Some(2));
+}
+
+#[test]
+fn a_second_restart_with_the_data_ends_the_amnesia() {
+    let mut world = steady();
+    // Nobody can take over, so it stays as it is.
+    world.fault(Fault::Kill(2));
+    world.run(1_000);
+    world.nodes[1].is_frozen = true;
+    let keys = world.nodes[0].keys;
+    world.fault(Fault::SlowWorker(5_000));
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+    world.run(1_000);
+    assert!(world.notes.iter().any(is_amnesia), "{:?}", world.notes);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.nodes[0].keys = keys + 1_000;
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(0), "{:?}", world.notes);
+    assert!(world.promoted.is_empty());
+}
+
+/// An error on a new connection may come from another process, which has nothing.
+#[test]
+fn an_error_from_who_knows_whom_is_no_sign_of_life() {
+    let mut world = steady();
+    world.nodes[0].is_stranger = true;
+    world.run(300);
+    assert_eq!(world.route.gate, Gate::Held, "{:?}", world.notes);
+    world.run(2_000);
+    assert!(world.promoted.is_empty(), "it answers, so it is not dead either");
+    world.nodes[0].is_stranger = false;
+    world.run(300);
+    assert_eq!(serving(&world), Some(0));
+}
+
+#[test]
+fn reasons_that_take_turns_are_told_once() {
+    let mut world = World::new(3, params());
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Kill(2));
+    world.run(1_000);
+    for _ in 0..20 {
+        world.fault(Fault::Hang(1));
+        world.run(1_500);
+        world.fault(Fault::Resume(1));
+        world.run(500);
+    }
+    let waits = world.notes.iter().filter(|it| matches!(it, Note::Waiting { .. })).count();
+    assert!((1..=8).contains(&waits), "{waits} times in 41 s");
+}
+
+/// Two role changes by hand that cross leave two replicas of each other. Whoever continues the
+/// other's history has everything, and is made primary again.
+#[test]
+fn replicas_of_each_other_are_sorted_out_by_lineage() {
+    let mut world = World::new(2, params());
+    world.run(600);
+    let fork = world.nodes[1].offset + 1;
+    let (ours, theirs) = (world.nodes[0].replid, 77);
+    // Node 1 was promoted at a point that node 0 had not passed, and both follow now.
+    world.nodes[1].replid = theirs;
+    world.nodes[1].descends = Some((ours, fork));
+    world.nodes[0].offset = fork - 1;
+    world.nodes[1].offset = fork + 40;
+    world.cross(0, 1);
+    world.run(5_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    assert_eq!(world.nodes[0].follows, Some(1));
+}
+
+#[test]
+fn but_if_each_has_what_the_other_lacks_a_human_decides() {
+    let mut world = World::new(2, params());
+    world.run(600);
+    let fork = world.nodes[1].offset + 1;
+    let ours = world.nodes[0].replid;
+    world.nodes[1].replid = 77;
+    world.nodes[1].descends = Some((ours, fork));
+    world.nodes[0].offset = fork + 30;
+    world.nodes[1].offset = fork + 40;
+    world.cross(0, 1);
+    world.run(5_000);
+    assert_eq!(world.route.gate, Gate::Held, "{:?}", world.notes);
+    let is_said = |it: &Note| matches!(it, Note::Waiting { reason } if reason.contains("adopt"));
+    assert!(world.notes.iter().any(is_said), "{:?}", world.notes);
+}
+
+/// The old primary answers first, and says that all is well; another one was promoted meanwhile.
+#[test]
+fn after_a_long_stall_everybody_is_heard_before_anything_is_released() {
+    let mut world = steady();
+    world.fault(Fault::Stall(3_000));
+    world.run(100);
+    world.promote_by_hand(1);
+    world.run(4_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    let is_released = |it: &Note| matches!(it, Note::Released { .. });
+    assert!(!world.notes.iter().any(is_released), "{:?}", world.notes);
+    assert_eq!(world.nodes[0].follows, Some(1));
 }

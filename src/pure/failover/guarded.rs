@@ -17,7 +17,8 @@
 //! acknowledge nothing to a primary which is cut off from this process, but not from another
 //! proxy, after they have reported. Acknowledged means in the memory of R replicas, not on disk:
 //! a replica that restarts empty is not in step and does not count, but R of them at once do
-//! lose what they had.
+//! lose what they had. And a replica that has begun to copy a primary which came back empty does not
+//! say any more how much it has; then the last word that it said before has to do.
 
 use super::brain::Brain;
 use super::select::{Candidate, Ranking, Reject};
@@ -88,17 +89,24 @@ impl Brain {
         let replicas_min = usize::try_from(guarded.replicas_min).unwrap_or(usize::MAX);
         let needed = (all + 1).saturating_sub(replicas_min).max(1);
         let by_quorum = guarded.always_quorum || known.is_none();
-        let highest = heard.iter().copied().max().filter(|_| by_quorum).unwrap_or(0);
-        let floor = highest.max(known.unwrap_or(0));
+        let highest = heard.iter().copied().max().unwrap_or(0);
+        let floor = if by_quorum { highest } else { 0 }.max(known.unwrap_or(0));
         let is_heard = !by_quorum || heard.len() >= needed;
         let has = |node| {
             let candidate = candidates.iter().find(|it| it.node == node);
             candidate.and_then(|it| self.testimony(lost, it)).unwrap_or(0)
         };
+        // Whoever has begun to copy an empty primary says no more how much he has, and will soon
+        // have nothing. If a quorum was heard, he is the best of those who have everything.
+        let is_whole = |node| {
+            let candidate = candidates.iter().find(|it| it.node == node);
+            let link = candidate.and_then(|it| it.report.ok()?.link());
+            heard.len() >= needed && link.is_some_and(|it| it.state == LinkState::Syncing)
+        };
         for it in std::mem::take(&mut ranking.ranked) {
             let why = if !is_heard {
                 Reject::NoQuorum { heard: heard.len(), needed }
-            } else if has(it.node) < floor {
+            } else if has(it.node) < floor && !(is_whole(it.node) && has(it.node) >= highest) {
                 Reject::LacksAcknowledged { bytes: floor - has(it.node) }
             } else {
                 ranking.ranked.push(it);

@@ -1,1 +1,187 @@
-//! Placeholder.
+//! Stories of guarded groups: who must not be promoted although he is there, and who may.
+
+use super::super::world_test::{Fault, World, params};
+use super::super::{Note, Params, Reject};
+use super::*;
+use crate::pure::topology::{Epoch, ReplId};
+
+const KNOWN: Guarded = Guarded { replicas_min: 1, always_quorum: false };
+
+fn replid(n: u64) -> ReplId {
+    ReplId::parse(&format!("{n:040x}")).expect("an id")
+}
+
+fn acked(replid: ReplId, offset: u64) -> Acknowledged {
+    Acknowledged { epoch: Epoch(1), replid, offset }
+}
+
+fn steady(guarded: Guarded) -> World {
+    steady_with(3, guarded)
+}
+
+fn steady_with(nodes: usize, guarded: Guarded) -> World {
+    let mut world = World::new(nodes, Params { guarded: Some(guarded), ..params() });
+    world.run(550);
+    assert_eq!(serving(&world), Some(0));
+    world
+}
+
+fn serving(world: &World) -> Option<u16> {
+    world.route.primary().map(|it| it.node.0)
+}
+
+/// Tells that everything is acknowledged that `node` has.
+fn acknowledge(world: &mut World, node: usize) {
+    let (history, offset) = (replid(world.nodes[node].replid), world.nodes[node].offset);
+    world.brain.acknowledged(acked(history, offset));
+}
+
+fn lacks(note: &Note) -> bool {
+    matches!(note, Note::Rejected { why: Reject::LacksAcknowledged { .. }, .. })
+}
+
+fn no_quorum(note: &Note) -> bool {
+    matches!(note, Note::Rejected { why: Reject::NoQuorum { .. }, .. })
+}
+
+#[test]
+fn who_lacks_what_was_acknowledged_waits_for_who_has_it() {
+    let mut world = steady(KNOWN);
+    world.nodes[1].is_frozen = true;
+    world.run(500);
+    acknowledge(&mut world, 2);
+    world.fault(Fault::Hang(2));
+    world.fault(Fault::Kill(0));
+    world.run(8_000);
+    assert_eq!(serving(&world), None, "the only one there lacks something");
+    assert!(world.notes.iter().any(lacks));
+    let reason = world.brain.snapshot(crate::pure::time::Time::from_millis(world.now)).reason;
+    assert!(reason.is_some_and(|it| it.contains("acknowledged as guarded")));
+    world.fault(Fault::Resume(2));
+    world.run(2_000);
+    assert_eq!(serving(&world), Some(2));
+}
+
+#[test]
+fn who_has_what_was_acknowledged_need_not_have_all() {
+    let mut world = steady(KNOWN);
+    acknowledge(&mut world, 1);
+    world.nodes[1].is_frozen = true;
+    world.run(500);
+    assert!(world.nodes[1].offset < world.nodes[2].offset);
+    world.fault(Fault::Kill(2));
+    world.fault(Fault::Kill(0));
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(1), "what it lacks was never acknowledged");
+}
+
+#[test]
+fn without_knowledge_a_quorum_must_be_heard() {
+    for guarded in [KNOWN, Guarded { always_quorum: true, ..KNOWN }] {
+        let mut world = steady(guarded);
+        if guarded.always_quorum {
+            acknowledge(&mut world, 1);
+        }
+        world.fault(Fault::Hang(2));
+        world.fault(Fault::Kill(0));
+        world.run(6_000);
+        assert_eq!(serving(&world), None, "{guarded:?}");
+        assert!(world.notes.iter().any(no_quorum));
+        world.fault(Fault::Resume(2));
+        world.run(2_000);
+        assert!(matches!(serving(&world), Some(1 | 2)), "{guarded:?}");
+    }
+    // With as many confirmations as there are replicas, each of them has everything.
+    let mut world = steady(Guarded { replicas_min: 2, ..KNOWN });
+    world.fault(Fault::Kill(2));
+    world.fault(Fault::Kill(0));
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(1));
+}
+
+#[test]
+fn of_a_quorum_only_the_most_advanced_is_safe() {
+    let mut world = steady(KNOWN);
+    world.nodes[1].is_frozen = true;
+    world.run(300);
+    world.fault(Fault::Kill(0));
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(2), "the one with more, whatever the priority");
+    assert!(world.notes.iter().any(lacks), "the other was judged by it");
+}
+
+#[test]
+fn what_was_acknowledged_is_remembered_over_promotions() {
+    let mut world = steady_with(4, KNOWN);
+    world.nodes[3].is_frozen = true;
+    world.run(300);
+    acknowledge(&mut world, 1);
+    world.fault(Fault::Kill(0));
+    // The second one hangs until it has followed nobody: it knows the first history only.
+    world.fault(Fault::Hang(2));
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(1));
+    world.fault(Fault::Kill(1));
+    world.nodes[3].is_frozen = true;
+    world.run(6_000);
+    assert_ne!(serving(&world), Some(3), "it lacks what the first epoch acknowledged");
+    world.fault(Fault::Resume(2));
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(2), "it has that");
+}
+
+#[test]
+fn an_empty_primary_is_never_forgiven() {
+    for (guarded, expected) in [(None, Some(0)), (Some(KNOWN), None)] {
+        let mut world = World::new(2, Params { guarded, ..params() });
+        world.run(550);
+        acknowledge(&mut world, 1);
+        world.fault(Fault::Cut(0));
+        world.fault(Fault::Kill(0));
+        world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+        world.fault(Fault::Kill(1));
+        world.run(50);
+        world.fault(Fault::Heal(0));
+        world.run(20_000);
+        assert_eq!(serving(&world), expected, "{guarded:?}");
+    }
+}
+
+#[test]
+fn a_replica_that_began_to_copy_an_empty_primary_still_has_what_it_had() {
+    let mut world = steady_with(2, KNOWN);
+    acknowledge(&mut world, 1);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+    world.run(1_500);
+    assert_eq!(serving(&world), Some(1));
+}
+
+#[test]
+fn offsets_of_one_line_of_histories_are_compared() {
+    let mut world = steady(KNOWN);
+    world.brain.acknowledged(acked(replid(1), 500));
+    world.brain.acknowledged(acked(replid(1), 400));
+    assert_eq!(world.brain.acked.map(|it| it.offset), Some(500), "another worker's, told late");
+    let anchor = |replid, descends| {
+        let report = world.brain.serving.as_ref().expect("it serves").anchor.clone();
+        Report { replid, descends, ..report }
+    };
+    assert_eq!(world.brain.known_floor(&anchor(replid(1), None)), Some(500));
+    let child = anchor(replid(2), Some((replid(1), 501)));
+    assert_eq!(world.brain.known_floor(&child), Some(500));
+    assert_eq!(world.brain.known_floor(&anchor(replid(3), None)), None, "another history");
+
+    let heir = anchor(replid(4), Some((replid(1), 500)));
+    world.brain.note_heir(&child);
+    assert!(world.brain.acked.is_some(), "it has everything");
+    world.brain.note_heir(&heir);
+    assert_eq!(world.brain.acked, None, "it lacks the last byte");
+
+    world.brain.lineage.learn(&child);
+    world.brain.acknowledged(acked(replid(2), 600));
+    world.brain.acknowledged(acked(replid(1), 590));
+    assert_eq!(world.brain.acked, Some(acked(replid(2), 600)));
+    world.brain.acknowledged(acked(replid(9), 10));
+    assert_eq!(world.brain.acked, Some(acked(replid(9), 10)), "the other history is gone");
+}

@@ -6,7 +6,7 @@ use super::select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 use crate::pure::detect::{Cause, Health};
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
-use crate::pure::topology::{LinkState, NodeId, Report};
+use crate::pure::topology::{Kinship, NodeId, Report};
 use std::time::Duration;
 
 /// How long replicas may go on draining what the lost primary sent. Measured: 1 to 11 ms, and
@@ -30,16 +30,21 @@ impl Brain {
         }
         if !self.params.enabled {
             let reason = format!("{} and failover.enabled is false", self.why_lost(node, loss));
-            return self.wait(reason);
+            return self.wait(now, reason);
         }
         if loss == Loss::Down {
-            if let Some(witness) = self.witness(node) {
+            if let Some(witness) = self.witness(now, node) {
                 return self.spare(node, witness);
             }
             self.witness_told = None;
             if let Err(reason) = self.corroborate(now, node) {
-                return self.wait(reason);
+                return self.wait(now, reason);
             }
+        }
+        if loss == Loss::Deposed
+            && let Some(reason) = self.torn(now)
+        {
+            return self.wait(now, reason);
         }
         self.take_over(now, node, loss);
         self.watch_the_clock(now);
@@ -51,6 +56,7 @@ impl Brain {
         match (loss, health) {
             (Loss::Amnesia, _) => format!("{name} came back without its data"),
             (Loss::Deposed, _) => format!("{name} is a replica now, and nobody is primary"),
+            (Loss::Forced, _) => format!("{name} was given up by an operator"),
             (Loss::Down, Some(Health::Down(cause) | Health::Suspect(cause))) => {
                 format!("{name} {cause}")
             }
@@ -58,75 +64,37 @@ impl Brain {
         }
     }
 
-    /// Replicas are witnesses: whoever still receives from the primary says that it lives, and
-    /// that the fault is ours.
-    fn witness(&self, node: NodeId) -> Option<NodeId> {
-        let primary = self.member(node)?;
-        // Bytes that were under way when the last answer left are no testimony.
-        let slack = self.params.detect.interval.saturating_mul(3);
-        let lost_at = primary.detector.alive_at() + slack;
-        self.nodes()
-            .find(|(other, it)| *other != node && it.is_witness(primary, lost_at))
-            .map(|(other, _)| other)
-    }
-
-    fn spare(&mut self, primary: NodeId, witness: NodeId) {
-        if self.witness_told != Some(witness) {
-            self.witness_told = Some(witness);
-            self.note(Note::Witnessed { primary, witness });
-        }
-        let (primary, witness) = (self.name(primary), self.name(witness));
-        self.reason = Some(format!(
-            "{witness} still receives from {primary}: the fault lies between Segue and {primary}"
-        ));
-    }
-
-    /// A host that cannot even be connected to may be dead or merely out of *our* reach. Then
-    /// the primary gets as much time again, unless a replica lost its link as well; what a
-    /// living primary sends its replicas meanwhile is seen. A host that accepts connections
-    /// for a process that says nothing is within reach, and the process hangs.
-    fn corroborate(&self, now: Time, node: NodeId) -> Result<(), String> {
-        let Some(primary) = self.member(node) else { return Ok(()) };
-        let name = &primary.spec.name;
-        let lost_too = self.nodes().filter(|(other, _)| *other != node).any(|(_, it)| {
-            it.report_since(primary.detector.alive_at()).and_then(Report::link).is_some_and(
-                |link| match link.state {
-                    LinkState::Down { .. } | LinkState::Never => true,
-                    LinkState::Up { .. } | LinkState::Syncing => false,
-                },
-            )
-        });
-        let patience = self.params.detect.down_after.saturating_mul(2);
-        let is_early = now.since(primary.detector.alive_at()) < patience;
-        if is_early && !primary.detector.is_reached() && !lost_too {
-            return Err(format!(
-                "{name} cannot be reached, which may be Segue's own network; its replicas still see it"
-            ));
-        }
-        Ok(())
-    }
-
     /// Chooses, and commits to a failover or goes on with one.
-    fn take_over(&mut self, now: Time, node: NodeId, loss: Loss) {
+    pub(super) fn take_over(&mut self, now: Time, node: NodeId, loss: Loss) {
         let ranking = self.ranking(now, node, loss);
         self.tell_rejected(&ranking.rejected);
         let lost_for = self.lost_from.map_or(Duration::ZERO, |it| now.since(it));
-        let Some(best) = ranking.ranked.first().copied() else {
+        let Some(best) = self.chosen(&ranking) else {
+            if self.is_forcing() {
+                let reason = self.nobody(&ranking.rejected);
+                return self.recall(now, reason);
+            }
             // What was acknowledged as guarded is not forgiven to anybody.
             let may_forgive = self.params.guarded.is_none();
             if loss == Loss::Amnesia && may_forgive && lost_for >= self.params.timeout {
                 return self.forgive(node);
             }
             let reason = self.nobody(&ranking.rejected);
-            return self.wait(reason);
+            return self.wait(now, reason);
         };
         if loss == Loss::Down && lost_for < DRAIN_MAX && !self.is_settled(&ranking) {
             return;
         }
-        if self.is_severed() {
+        if !self.is_severed() {
+            return self.sever(Goal::Promote);
+        }
+        if self.awaits_last_words(now, &ranking) {
+            return;
+        }
+        // Replicas of a primary without its data are about to wipe themselves; and an operator's
+        // word is for this decider alone.
+        if matches!(loss, Loss::Amnesia | Loss::Forced) || self.may_promote(now, node) {
             self.begin_promotion(now, best);
-        } else {
-            self.sever(Goal::Promote);
         }
     }
 
@@ -151,12 +119,12 @@ impl Brain {
         drained && ranking.rejected.iter().all(|(_, why)| *why != Reject::Unheard)
     }
 
-    fn ranking(&self, now: Time, node: NodeId, loss: Loss) -> Ranking {
+    pub(super) fn ranking(&self, now: Time, node: NodeId, loss: Loss) -> Ranking {
         let Some(serving) = &self.serving else { return Ranking::default() };
         // A primary that still answers was lost when commands were held for it.
         let lost_at = match loss {
             Loss::Down => self.member(node).map_or(now, |it| it.detector.alive_at()),
-            Loss::Amnesia | Loss::Deposed => self.held_from.unwrap_or(now),
+            Loss::Amnesia | Loss::Deposed | Loss::Forced => self.held_from.unwrap_or(now),
         };
         let fresh = self.fresh_from(now);
         let since = if loss == Loss::Down { fresh.max(lost_at) } else { fresh };
@@ -183,9 +151,37 @@ impl Brain {
             max_link_down: self.params.max_link_down,
         };
         let amnesia = loss == Loss::Amnesia;
-        let lost = Lost { report: &serving.anchor, ago: now.since(lost_at), amnesia };
+        let ahead = if loss == Loss::Deposed { self.ahead(now) } else { None };
+        let report = ahead.unwrap_or(&serving.anchor);
+        let lost = Lost { report, ago: now.since(lost_at), amnesia };
         let ranking = rank(limits, lost, &self.lineage, &candidates);
         self.only_safe(ranking, &serving.anchor, &candidates)
+    }
+
+    /// Somebody changed roles by hand until nobody was left primary: the replica whose history
+    /// continues that of the last primary we know of.
+    fn ahead(&self, now: Time) -> Option<&Report> {
+        let anchor = &self.serving.as_ref()?.anchor;
+        let fresh = self.fresh_from(now);
+        let heard = self.nodes().filter_map(|(_, it)| it.report_since(fresh));
+        heard
+            .filter(|it| self.lineage.kinship(it, anchor) == Kinship::Successor)
+            .max_by_key(|it| (it.descends.map(|it| it.1), it.offset, std::cmp::Reverse(it.run_id)))
+    }
+
+    /// Why nobody can be chosen then: two nodes have each what the other lacks.
+    fn torn(&self, now: Time) -> Option<String> {
+        let ahead = self.ahead(now)?;
+        let fresh = self.fresh_from(now);
+        let mut heard = self.nodes().filter_map(|(node, it)| Some((node, it.report_since(fresh)?)));
+        let (node, _) = heard.find(|(_, it)| {
+            it.run_id != ahead.run_id && self.own_bytes(it, ahead).is_some_and(|bytes| bytes > 0)
+        })?;
+        Some(format!(
+            "roles were changed by hand until nobody was primary, and {} has data that the one \
+             ahead of it lacks; choose whose data wins with `segue adopt NODE`",
+            self.name(node)
+        ))
     }
 
     /// Tells each new reason once, while this failover lasts.
@@ -237,6 +233,7 @@ impl Brain {
                 // replica may have answered.
                 Goal::Promote => self.phase = Phase::Suspecting,
                 Goal::Switch(to) => self.commit_switch(now, to, true),
+                Goal::Adopt(node) => self.commit_adoption(now, node),
                 Goal::Follow(heir) => {
                     let fresh = self.fresh_from(now);
                     let still = self.member(heir).and_then(|it| it.report_since(fresh));
@@ -253,8 +250,8 @@ impl Brain {
             return self.commit_switch(now, to, false);
         }
         // Nothing was done to anybody yet, so the primary may still come back; with its data.
-        self.recollect(now);
-        if goal == Goal::Promote && self.is_well() {
+        self.recollect();
+        if goal == Goal::Promote && self.is_well() && !self.is_forcing() {
             return self.release(now);
         }
         self.watch_the_clock(now);
@@ -337,13 +334,15 @@ impl Brain {
         }
         self.doubt_old_primary(now, &reason);
         self.note(Note::PromotionFailed { node, reason });
-        self.phase = Phase::Suspecting;
+        self.phase = self.looking_again();
     }
 
     /// A new primary serves from now on.
     pub(super) fn adopt(&mut self, now: Time, node: NodeId, followed: bool) {
         let Some(anchor) = self.member(node).and_then(|it| it.report().cloned()) else { return };
-        let Some(from) = self.serving.as_ref().map(|it| it.node) else { return };
+        let Some(from) = self.serving.as_ref().map(|it| it.node) else {
+            return self.enthrone(node, anchor);
+        };
         self.claim_everybody();
         self.note_heir(&anchor);
         self.serving = Some(Serving { node, anchor, amnesia: None });

@@ -1,6 +1,9 @@
 //! What is remembered of one node: its names, its detector, its last report.
 
-use super::event::{Endpoint, Finding, NodeSpec, Order, Probed};
+use super::event::Order;
+use super::fence::Standing;
+use super::probed::{Endpoint, Finding, NodeSpec, Probed};
+use super::witness::Test;
 use crate::pure::detect::{Detector, Health, Params};
 use crate::pure::time::Time;
 use crate::pure::topology::{Link, LinkState, ReplId, Report, RunId};
@@ -48,6 +51,11 @@ pub(super) struct Member {
     pub(super) quiet_until: Time,
     /// It was told to follow, at this moment, and is not in step yet.
     pub(super) joining_from: Option<Time>,
+    /// The data set that an operator has decided against.
+    pub(super) forsaken: Option<ReplId>,
+    /// How its link to the lost primary is put to the test.
+    pub(super) test: Option<Test>,
+    pub(super) fence: Standing,
     /// It refused a promotion; not asked again before this.
     pub(super) refused_until: Option<Time>,
     /// What was said about it last, so that it is not said again.
@@ -72,6 +80,9 @@ impl Member {
             alive_asked: Time::ZERO,
             quiet_until: now,
             joining_from: None,
+            forsaken: None,
+            test: None,
+            fence: Standing::new(now),
             refused_until: None,
             remark: None,
         }
@@ -105,6 +116,7 @@ impl Member {
 
     /// Takes the outcome of a probe, apart from what the detector makes of it.
     pub(super) fn learn(&mut self, probed: Probed) {
+        let is_stranger = probed.is_stranger();
         let Probed { node: _, asked, addr, aliases, finding } = probed;
         if addr.is_some() {
             self.addr = addr;
@@ -121,7 +133,9 @@ impl Member {
                 Some(report)
             }
             Finding::Impaired { error, report } => {
-                self.alive_asked = self.alive_asked.max(asked);
+                if !is_stranger {
+                    self.alive_asked = self.alive_asked.max(asked);
+                }
                 self.impaired = Some(error);
                 report
             }
@@ -181,7 +195,8 @@ impl Member {
     ///
     /// Servers tell the age of the last byte in whole seconds, rounded either way; so it
     /// proves something only about what is more than a second older.
-    pub(super) fn is_witness(&self, primary: &Self, lost_at: Time) -> bool {
+    /// Its word is good for `word_max` after the last byte.
+    pub(super) fn is_witness(&self, primary: &Self, lost_at: Time, word_max: Duration) -> bool {
         // Its word is good for a while, also if its next answer is late.
         if self.health().is_down() || self.health() == Health::Unknown {
             return false;
@@ -195,7 +210,7 @@ impl Member {
         let idle_max = Duration::from_secs(idle_secs.saturating_add(1));
         let arrived_after = lost_at + idle_max < seen.asked;
         let moved_after = self.moved_at > lost_at;
-        arrived_after || moved_after
+        (arrived_after || moved_after) && idle_max <= word_max
     }
 
     /// This process stood still for `stall`.

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A planned switchover goes from Steady by its own way to the same commit and promotion; see
-//! `switchover`.
+//! `switchover`. An operator may say that the primary is lost; see `forced`.
 //!
 //! # Invariants (`assert!`, also in release)
 //!
@@ -33,30 +33,44 @@
 //! No consensus: with several deciders, each follows by lineage what another decided.
 
 mod account;
+mod adopt;
 mod brain;
 mod discover;
 mod event;
+mod fence;
+mod forced;
 mod gate;
 mod guarded;
 mod lost;
 mod member;
+mod params;
 mod preflight;
+mod probed;
 pub mod record;
 mod rejoin;
 mod select;
 mod serve;
+mod several;
+mod standstill;
 mod switchover;
 mod view;
+mod witness;
 
 pub use account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
-pub use brain::{Brain, Params, Rejoin};
-pub use event::{Action, Endpoint, Event, Finding, NodeSpec, Note, Order, Outcome, Probed};
+pub use adopt::{Adopt, Adopted, Adoption, Fate, Other};
+pub use brain::Brain;
+pub use event::{Action, Event, Note, Order, Outcome};
+pub use fence::{Fence, Fenced, Fencing};
 pub use guarded::Guarded;
+pub use params::{Params, Rejoin, Witnessless};
 pub use preflight::{Ask, Checked};
+pub use probed::{Endpoint, Finding, NodeSpec, Probed};
 pub use select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 
 #[cfg(test)]
 mod brain_test;
+#[cfg(test)]
+mod forced_test;
 #[cfg(test)]
 mod guard_test;
 #[cfg(test)]

@@ -6,8 +6,10 @@
 //!
 //! Deliberately absent: notes. They are words for people, and may be put better.
 
-use super::event::{Action, Event, NodeSpec};
-use super::{Brain, Params};
+use super::Brain;
+use super::event::{Action, Event};
+use super::params::Params;
+use super::probed::NodeSpec;
 use crate::pure::time::Time;
 use serde::{Deserialize, Serialize};
 

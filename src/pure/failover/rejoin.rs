@@ -5,9 +5,11 @@
 //! to it, at once and out of turn: each moment it stays writable is data thrown away. Replicas
 //! are repointed a few at a time, because each may need a full copy.
 
-use super::brain::{Brain, Rejoin, node_at};
-use super::event::{Action, Endpoint, NodeSpec, Note, Order, Outcome};
+use super::brain::{Brain, node_at};
+use super::event::{Action, Note, Order, Outcome};
 use super::member::Member;
+use super::params::Rejoin;
+use super::probed::{Endpoint, NodeSpec};
 use crate::pure::time::Time;
 use crate::pure::topology::{Follower, Link, LinkState, NodeId, Report};
 use std::time::Duration;
@@ -24,9 +26,9 @@ const NODES_MAX: usize = 64;
 /// What is to be done about one node.
 enum Finding {
     InOrder,
-    Demote { diverged_bytes: Option<u64> },
+    Demote { diverged_bytes: Option<u64>, keys: u64 },
     Repoint,
-    LeaveAlone(String),
+    LeaveAlone(String, Option<u64>),
 }
 
 impl Brain {
@@ -60,10 +62,12 @@ impl Brain {
             let node = node_at(index);
             let Some(finding) = self.examine(now, serving, node) else { continue };
             match finding {
-                Finding::InOrder => self.remark(node, None),
-                Finding::LeaveAlone(reason) => self.remark(node, Some(reason)),
-                Finding::Demote { diverged_bytes } => {
-                    self.note(Note::Demoting { node, primary: serving, diverged_bytes });
+                Finding::InOrder => self.remark(node, None, None),
+                Finding::LeaveAlone(reason, own_bytes) => {
+                    self.remark(node, Some(reason), own_bytes);
+                }
+                Finding::Demote { diverged_bytes, keys } => {
+                    self.note(Note::Demoting { node, primary: serving, diverged_bytes, keys });
                     self.order_to_follow(node, serving);
                     joining = joining.saturating_add(1);
                 }
@@ -88,25 +92,47 @@ impl Brain {
         if report.loading {
             return None;
         }
-        let rejoin = self.params.rejoin;
-        Some(match report.link() {
-            Some(link) if self.is_behind(serving, report, link) => Finding::InOrder,
-            Some(link) if rejoin == Rejoin::Off => Finding::LeaveAlone(format!(
-                "it follows {}:{}, and failover.rejoin is off",
-                link.host, link.port
-            )),
-            Some(_) => Finding::Repoint,
-            None if rejoin == Rejoin::Off => {
-                Finding::LeaveAlone("it is a second primary, and failover.rejoin is off".to_owned())
-            }
-            None if rejoin == Rejoin::Quarantine => {
-                Finding::LeaveAlone("it is a second primary, in quarantine".to_owned())
-            }
-            None if !member.is_family && !report.is_blank() => Finding::LeaveAlone(
-                "it is a primary with data of its own that never belonged to this group".to_owned(),
-            ),
-            None => Finding::Demote { diverged_bytes: self.diverged_bytes(report, primary) },
+        let is_forsaken = self.is_forsaken(node, report);
+        let rejoin = if is_forsaken { Rejoin::Auto } else { self.params.rejoin };
+        let Some(link) = report.link() else {
+            return Some(self.examine_primary(report, primary, member, rejoin));
+        };
+        Some(if self.is_behind(serving, report, link) {
+            Finding::InOrder
+        } else if rejoin == Rejoin::Off {
+            let reason =
+                format!("it follows {}:{}, and failover.rejoin is off", link.host, link.port);
+            Finding::LeaveAlone(reason, None)
+        } else {
+            Finding::Repoint
         })
+    }
+
+    /// What is to be done about a second primary.
+    fn examine_primary(
+        &self,
+        report: &Report,
+        primary: &Member,
+        member: &Member,
+        rejoin: Rejoin,
+    ) -> Finding {
+        let own_bytes = self.diverged_bytes(report, primary);
+        let name = &primary.spec.name;
+        let is_forsaken = member.forsaken == Some(report.replid);
+        let reason = match rejoin {
+            Rejoin::Off => "it is a second primary, and failover.rejoin is off".to_owned(),
+            Rejoin::Quarantine => format!(
+                "it is a second primary, in quarantine; `segue adopt {name}` discards what it has"
+            ),
+            Rejoin::Auto if !is_forsaken && !member.is_family && !report.is_blank() => format!(
+                "it is a primary with data of its own that never belonged to this group; \
+                 `segue adopt {name}` discards that"
+            ),
+            Rejoin::Auto => {
+                return Finding::Demote { diverged_bytes: own_bytes, keys: report.keys };
+            }
+        };
+        Finding::LeaveAlone(reason, own_bytes)
     }
 
     /// Whether a replica follows the primary: by name; or it is in step under a name that we do
@@ -118,20 +144,19 @@ impl Brain {
                 && !self.members.iter().any(|it| it.is_at(&link.host, link.port))
     }
 
-    /// What an old primary has beyond the point at which its history went on elsewhere.
+    /// What a second primary has beyond the point at which its history went on elsewhere.
     fn diverged_bytes(&self, report: &Report, primary: &Member) -> Option<u64> {
-        let (parent, fork) = primary.report()?.descends?;
-        (parent == report.replid).then(|| report.offset.saturating_sub(fork.saturating_sub(1)))
+        self.own_bytes(report, primary.report()?)
     }
 
-    fn remark(&mut self, node: NodeId, reason: Option<String>) {
+    fn remark(&mut self, node: NodeId, reason: Option<String>, diverged_bytes: Option<u64>) {
         let Some(member) = self.member_mut(node) else { return };
         if member.remark == reason {
             return;
         }
         member.remark.clone_from(&reason);
         if let Some(reason) = reason {
-            self.note(Note::LeftAlone { node, reason });
+            self.note(Note::LeftAlone { node, reason, diverged_bytes });
         }
     }
 

@@ -30,7 +30,7 @@ impl Brain {
         if let Some(heir) = self.heir(now) {
             return self.follow(now, heir);
         }
-        self.recollect(now);
+        self.recollect();
         if let Some(reason) = self.trouble() {
             return self.hold(now, node, reason);
         }
@@ -65,7 +65,7 @@ impl Brain {
         if report.loading {
             return Some(format!("{name} has not said what it has loaded"));
         }
-        let link = report.link()?;
+        let Some(link) = report.link() else { return self.standstill_reason() };
         Some(format!("{name} says that it is a replica of {}:{}", link.host, link.port))
     }
 
@@ -79,7 +79,18 @@ impl Brain {
     /// Whether the primary may serve (again).
     pub(super) fn is_well(&self) -> bool {
         let Some(serving) = &self.serving else { return false };
-        self.trouble().is_none() && self.is_answered(serving.node)
+        self.trouble().is_none() && self.is_answered(serving.node) && self.has_looked_round()
+    }
+
+    /// Whether everybody who is up has spoken since this process woke up: the primary's own word
+    /// does not say that nobody else was promoted meanwhile. Whoever stays silent is suspect soon,
+    /// and no longer waited for.
+    pub(super) fn has_looked_round(&self) -> bool {
+        let awake_from = self.awake_from;
+        self.members
+            .iter()
+            .filter(|it| it.health().is_up())
+            .all(|it| it.report_since(awake_from).is_some() || it.impaired.is_some())
     }
 
     /// Remembers the primary as it is now: what candidates will be compared with.
@@ -100,7 +111,7 @@ impl Brain {
     /// With a snapshot that carries the replication id, offsets tell exactly what it lacks.
     /// With an append-only file the id is new; then keys are counted: those without a time to
     /// live, and all of them against half (keys may have expired while it was down).
-    pub(super) fn recollect(&mut self, now: Time) {
+    pub(super) fn recollect(&mut self) {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let Some(report) = primary.report() else { return };
@@ -108,9 +119,10 @@ impl Brain {
         if !is_new || !report.is_primary() || report.loading || !primary.health().is_up() {
             return;
         }
-        if serving.amnesia.is_some() {
+        if serving.amnesia == Some(report.run_id) {
             return;
         }
+        let run_id = report.run_id;
         let (primary, keys) = (serving.node, report.keys);
         let saved = self
             .nodes()
@@ -120,12 +132,14 @@ impl Brain {
             .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
             .filter(|(_, theirs)| self.is_kin(theirs, &serving.anchor))
             .find(|(_, theirs)| self.holds_more(theirs, report))
-            .map(|(node, theirs)| (node, theirs.keys));
-        let Some((replica, saved_keys)) = saved else { return };
+            .map(|(node, theirs)| (node, theirs.keys, self.own_bytes(theirs, report)));
         if let Some(serving) = &mut self.serving {
-            serving.amnesia = Some(now);
+            // Of an earlier process that had lost it, nothing is left.
+            serving.amnesia = saved.map(|_| run_id);
         }
-        self.note(Note::Amnesia { primary, keys, replica, saved_keys });
+        if let Some((replica, saved_keys, lost_bytes)) = saved {
+            self.note(Note::Amnesia { primary, keys, replica, saved_keys, lost_bytes });
+        }
     }
 
     fn is_kin(&self, report: &Report, anchor: &Report) -> bool {
@@ -156,7 +170,10 @@ impl Brain {
         if let Some(heir) = self.heir(now) {
             return self.follow(now, heir);
         }
-        self.recollect(now);
+        self.recollect();
+        if self.is_forcing() {
+            return self.force(now);
+        }
         if self.is_well() {
             return self.release(now);
         }
@@ -229,7 +246,9 @@ impl Brain {
         let claims =
             self.nodes().filter(|(node, _)| *node != serving.node).filter_map(|(node, member)| {
                 let report = member.report_since(fresh.max(member.answered_at))?;
-                let is_promoted = report.is_primary() && member.replica_run == Some(report.run_id);
+                let is_promoted = report.is_primary()
+                    && member.replica_run == Some(report.run_id)
+                    && !self.is_forsaken(node, report);
                 // Our own order to demote it may still be on its way to it.
                 (is_promoted && member.pending.is_none()).then_some((node, report))
             });

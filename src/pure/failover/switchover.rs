@@ -74,9 +74,9 @@ pub(super) struct Switch {
 }
 
 impl Brain {
-    /// Whether a switchover is under way.
+    /// Whether what an operator asked for is under way.
     pub const fn is_switching(&self) -> bool {
-        self.switch.is_some()
+        self.switch.is_some() || self.forced.is_some()
     }
 
     /// An operator asks for a switchover.
@@ -125,12 +125,17 @@ impl Brain {
         self.act(Action::Probe(to));
     }
 
-    fn tell(&mut self, progress: Progress) {
+    pub(super) fn tell(&mut self, progress: Progress) {
         self.actions.push(Action::Tell(progress));
     }
 
     /// Ends what was never begun.
-    fn tell_untouched(&mut self, outcome: Verdict, to: Option<NodeId>, reasons: Vec<String>) {
+    pub(super) fn tell_untouched(
+        &mut self,
+        outcome: Verdict,
+        to: Option<NodeId>,
+        reasons: Vec<String>,
+    ) {
         let name = |it: NodeId| self.name(it).to_owned();
         let account = Account {
             outcome,
@@ -210,7 +215,7 @@ impl Brain {
             self.phase = Phase::Suspecting;
             return;
         };
-        self.recollect(now);
+        self.recollect();
         if let Some(heir) = self.heir(now) {
             self.fail(format!("somebody else promoted {}", self.name(heir)));
             return self.follow(now, heir);

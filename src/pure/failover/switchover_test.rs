@@ -79,6 +79,7 @@ fn the_order_of_things() {
             Order::Promote { node, .. } => format!("promote {}", node.0),
             Order::Follow { node, primary, .. } => format!("{} follows {}", node.0, primary.0),
             Order::Unpause { node } => format!("unpause {}", node.0),
+            Order::Reconnect { node } => format!("reconnect {}", node.0),
         })
         .collect();
     // The sibling first, then the old primary; and nobody is told twice.

@@ -21,6 +21,7 @@ impl Brain {
             reason: self.reason.clone(),
             nodes: self.nodes().map(|(node, member)| self.status(now, node, member)).collect(),
             strangers: self.strangers.clone(),
+            conflicts: self.claimants().into_iter().map(|it| self.name(it).to_owned()).collect(),
             last_failover: self.last_failover.clone(),
         }
     }
@@ -29,7 +30,9 @@ impl Brain {
         match &self.phase {
             Phase::Discovering => "discovering",
             Phase::Steady => "steady",
+            Phase::Suspecting if self.forced.is_some() => "failing-over",
             Phase::Suspecting if self.lost_from.is_some() => "halted",
+            Phase::Suspecting if self.standstill.is_some() => "held",
             Phase::Suspecting => "suspecting",
             Phase::Switching(_) => "switching-over",
             Phase::Committing { .. } | Phase::Promoting(_) if self.switch.is_some() => {

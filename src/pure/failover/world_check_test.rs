@@ -21,7 +21,7 @@ impl World {
 
     pub(super) fn check_order(&mut self, order: &Order) {
         match *order {
-            Order::Promote { node, epoch } => {
+            Order::Promote { node, epoch, .. } => {
                 assert_eq!(epoch, self.route.epoch, "promoted in another epoch");
                 assert_eq!(self.route.gate, Gate::Held, "promoted with the gate open");
                 assert!(self.confirmed >= self.route.version, "promoted before the barrier");
@@ -30,9 +30,14 @@ impl World {
                 assert_eq!(first, node, "one epoch, two candidates");
                 self.promoted.push((epoch, node));
                 let chosen = &self.nodes[usize::from(node.0)];
+                // Who was given up by an operator may have more, and is not asked.
+                let is_forced = self.notes.iter().any(|it| {
+                    matches!(it, Note::PrimaryLost { reason, .. } if reason.starts_with("an operator"))
+                });
                 let is_better = |it: &Node| {
                     it.life == Life::Running
                         && !it.is_cut
+                        && !(is_forced && it.follows.is_none())
                         && it.replid == chosen.replid
                         && it.offset > chosen.offset + 200
                 };
@@ -50,6 +55,10 @@ impl World {
                 assert_eq!(self.route.gate, Gate::Draining, "paused with the gate open");
                 assert!(self.drained >= self.route.version, "paused with writes in flight");
                 assert!(self.told_primary[usize::from(node.0)], "paused a replica");
+            }
+            Order::Reconnect { node } => {
+                assert_eq!(self.route.gate, Gate::Held, "links are cut with the gate open");
+                assert!(!self.told_primary[usize::from(node.0)], "a primary has no link");
             }
             Order::Unpause { .. } => {}
         }

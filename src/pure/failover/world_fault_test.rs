@@ -51,4 +51,32 @@ impl World {
             node.follows = None;
         }
     }
+
+    /// Two nodes follow each other.
+    pub(in crate::pure::failover) fn cross(&mut self, one: usize, other: usize) {
+        for (node, of) in [(one, other), (other, one)] {
+            let now = self.now;
+            let node = &mut self.nodes[node];
+            (node.follows, node.link_up, node.link_down_from) = (Some(of), false, Some(now));
+        }
+    }
+
+    /// Until a promotion has left, and not arrived.
+    pub(in crate::pure::failover) fn run_until_ordered(&mut self) {
+        let give_up = self.now + 5_000;
+        while self.promoted.is_empty() {
+            assert!(self.now < give_up, "nobody is promoted: {:?}", self.notes);
+            self.run(1);
+        }
+    }
+
+    pub(in crate::pure::failover) fn promote_by_hand(&mut self, n: usize) {
+        let fresh = self.fresh_id();
+        let node = &mut self.nodes[n];
+        if node.follows.take().is_some() {
+            node.descends = Some((node.replid, node.offset + 1));
+            node.replid = fresh;
+            node.sync_until = None;
+        }
+    }
 }

@@ -41,6 +41,10 @@ pub(super) fn params() -> Params {
         rejoin: Rejoin::Auto,
         discover: false,
         guarded: None,
+        without_witness: Witnessless::Wait,
+        jitter: Duration::ZERO,
+        seed: 1,
+        fence: None,
     }
 }
 
@@ -94,6 +98,10 @@ pub(super) struct Node {
     pub(super) is_frozen: bool,
     /// Its keys have a time to live.
     pub(super) is_cache: bool,
+    /// It does not let its link be cut.
+    pub(super) keeps_link: bool,
+    /// It answers an error on a new connection, and does not say who it is.
+    pub(super) is_stranger: bool,
     link_up: bool,
     link_down_from: Option<u64>,
     sync_until: Option<u64>,
@@ -129,6 +137,8 @@ pub(super) struct World {
     told_primary: Vec<bool>,
     pub(super) orders: Vec<Order>,
     pub(super) told: Vec<Progress>,
+    pub(super) adopted: Vec<Adoption>,
+    pub(super) fencings: Vec<(NodeId, Fencing)>,
     /// Until when each node is paused.
     pub(super) paused: Vec<u64>,
 }
@@ -170,6 +180,8 @@ impl World {
             undrained: 0,
             is_frozen: false,
             is_cache: false,
+            is_stranger: false,
+            keeps_link: false,
             link_up: n > 0,
             link_down_from: None,
             sync_until: None,
@@ -196,6 +208,8 @@ impl World {
             told_primary: vec![false; count],
             orders: Vec::new(),
             told: Vec::new(),
+            adopted: Vec::new(),
+            fencings: Vec::new(),
             paused: vec![0; count],
         };
         for n in 0..count {
@@ -280,6 +294,8 @@ impl World {
                 }
                 Action::Note(note) => self.notes.push(note),
                 Action::Tell(progress) => self.told.push(progress),
+                Action::Adopted(account) => self.adopted.push(account),
+                Action::Fence { node, fencing } => self.fencings.push((node, fencing)),
             }
         }
     }
@@ -293,6 +309,10 @@ impl World {
             (false, Life::Dead) => (0, Finding::Refused),
             (false, _) if node.is_refusing => (0, Finding::Refused),
             (false, Life::Hung) => (TIMEOUT_MS, Finding::Silent { connected: true }),
+            (false, Life::Running) if node.is_stranger => {
+                let error = "ERR max number of clients reached".to_owned();
+                (1, Finding::Impaired { error, report: None })
+            }
             (false, Life::Running) => (1, Finding::Good(Box::new(self.report(n)))),
         };
         let addr: SocketAddr = endpoint(n).to_string().parse().expect("an address");
@@ -401,7 +421,7 @@ impl World {
             node.link_up = false;
             return;
         }
-        if node.offset != from.offset {
+        if node.offset != from.offset || !node.link_up {
             node.io_at = now;
         }
         node.offset = from.offset - node.undrained;
@@ -414,6 +434,9 @@ impl World {
         let outcome = |outcome| Item::Tell(Event::Ordered { order: order.clone(), outcome });
         if is_cut {
             return self.push(1000, outcome(Outcome::NotSent("no connection".to_owned())));
+        }
+        if self.nodes[n].keeps_link && matches!(order, Order::Reconnect { .. }) {
+            return self.push(1, outcome(Outcome::Refused("NOPERM".to_owned())));
         }
         match life {
             Life::Dead => self.push(1, outcome(Outcome::NotSent("refused".to_owned()))),
@@ -459,16 +482,10 @@ impl World {
                 self.paused[usize::from(node.0)] = self.now + ms;
             }
             Order::Unpause { node } => self.paused[usize::from(node.0)] = 0,
-        }
-    }
-
-    pub(super) fn promote_by_hand(&mut self, n: usize) {
-        let fresh = self.fresh_id();
-        let node = &mut self.nodes[n];
-        if node.follows.take().is_some() {
-            node.descends = Some((node.replid, node.offset + 1));
-            node.replid = fresh;
-            node.sync_until = None;
+            Order::Reconnect { node } => {
+                let node = &mut self.nodes[usize::from(node.0)];
+                (node.link_up, node.link_down_from) = (false, Some(self.now));
+            }
         }
     }
 }

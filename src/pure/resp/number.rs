@@ -67,6 +67,42 @@ impl Number {
     }
 }
 
+/// The header line at the start of `input`, as nearly every one is written: up to five digits,
+/// no sign, no leading zero. The number and what follows its line end; nothing for any other line,
+/// right or wrong, which is for [`Number`] to judge.
+pub(super) fn short(input: &[u8]) -> Option<(usize, &[u8])> {
+    fn join<const N: usize>(digits: [&u8; N]) -> usize {
+        digits.iter().fold(0, |value, digit| value * 10 + usize::from(*digit - b'0'))
+    }
+    match input {
+        [a @ b'0'..=b'9', b'\r', b'\n', rest @ ..] => Some((join([a]), rest)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', rest @ ..] => Some((join([a, b]), rest)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', rest @ ..] => {
+            Some((join([a, b, c]), rest))
+        }
+        [
+            a @ b'1'..=b'9',
+            b @ b'0'..=b'9',
+            c @ b'0'..=b'9',
+            d @ b'0'..=b'9',
+            b'\r',
+            b'\n',
+            rest @ ..,
+        ] => Some((join([a, b, c, d]), rest)),
+        [
+            a @ b'1'..=b'9',
+            b @ b'0'..=b'9',
+            c @ b'0'..=b'9',
+            d @ b'0'..=b'9',
+            e @ b'0'..=b'9',
+            b'\r',
+            b'\n',
+            rest @ ..,
+        ] => Some((join([a, b, c, d, e]), rest)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +132,22 @@ mod tests {
         check("-9223372036854775809", None);
         check("99999999999999999999", None);
         check("18446744073709551617", None);
+    }
+
+    #[test]
+    fn a_short_line_says_what_the_long_way_says() {
+        for number in (0..1_200).chain(9_990..10_010).chain(99_990..100_010) {
+            let text = number.to_string();
+            let line = format!("{text}\r\nrest");
+            let expected = (number <= 99_999).then_some((number, &b"rest"[..]));
+            assert_eq!(short(line.as_bytes()), expected, "{line:?}");
+            assert_eq!(Number::parse(text.as_bytes()), i64::try_from(number).ok());
+        }
+        for odd in
+            ["", "1", "1\r", "1\n", "01\r\n", "-1\r\n", "+1\r\n", "1a\r\n", "1\r\r\n", "\r\n"]
+        {
+            assert_eq!(short(odd.as_bytes()), None, "{odd:?}");
+        }
     }
 
     #[test]

@@ -87,10 +87,7 @@ impl Session {
         }
         let mut inbox = std::mem::take(&mut self.inbox);
         let taken = self.admit(world, now, &inbox);
-        if taken == inbox.len() {
-            return;
-        }
-        bytes::Buf::advance(&mut inbox, taken);
+        inbox.advance(taken);
         self.inbox = inbox;
     }
 
@@ -178,7 +175,7 @@ impl Session {
             canonical = request::canonical(frame);
             &canonical
         };
-        let class = plan::classify(&world.table, frame);
+        let class = world.recent.classify(&world.table, frame);
         if !self.fits_link(world, class) {
             return false;
         }
@@ -189,11 +186,13 @@ impl Session {
                 return true;
             }
         }
-        let Plan { expect, instead } = if class.special == Special::None {
-            Plan::forward()
-        } else {
-            plan::special(self, world, class.special, frame, at, again.then_some(now))
-        };
+        if class.special == Special::None {
+            let entry = Entry { len: frame.len(), effect: class.effect, ran, ..Entry::forward(at) };
+            self.log.push(entry, frame);
+            return true;
+        }
+        let Plan { expect, instead } =
+            plan::special(self, world, class.special, frame, at, again.then_some(now));
         let request = instead.as_deref().unwrap_or(frame);
         let len = if matches!(expect, Expect::Quit) { 0 } else { request.len() };
         // `QUIT` has no bytes in the log, but may have to be admitted again.

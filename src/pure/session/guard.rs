@@ -28,133 +28,14 @@
 
 use super::log::Entry;
 use super::machine::Session;
+use super::rounds::{GuardedReads, Promise, Verdict};
 use super::{Expect, World, texts};
+use crate::pure::backlog::Backlog;
 use crate::pure::command::Effect;
 use crate::pure::resp::reply;
 use crate::pure::topology::Epoch;
-use bytes::BytesMut;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::time::Duration;
-
-/// What a listener promises its clients.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Promise {
-    /// How many replicas have a write before it is acknowledged; at least 1.
-    pub replicas: u32,
-    /// How long they may take.
-    pub timeout: Duration,
-    /// What is promised about reads.
-    pub reads: GuardedReads,
-}
-
-/// What a guarded listener promises about reads.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum GuardedReads {
-    /// Answered at once: they may see what is not confirmed yet, and may be lost.
-    Local,
-    /// Withheld like writes: what was read is not lost afterwards.
-    Confirmed,
-}
-
-/// How a round ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// Enough replicas have everything.
-    Confirmed,
-    /// Too few said so in time, or nobody could be asked.
-    Short,
-}
-
-/// The rounds of one promise, of one worker.
-#[derive(Debug)]
-pub struct Rounds {
-    promise: Promise,
-    /// Number of the round that begins next.
-    next: u64,
-    flying: Option<u64>,
-    /// Sessions that wait for the next one, each once.
-    waiting: Vec<u64>,
-    /// Sessions that wait for the one under way.
-    aboard: Vec<u64>,
-}
-
-impl Rounds {
-    /// None yet.
-    pub const fn new(promise: Promise) -> Self {
-        Self { promise, next: 1, flying: None, waiting: Vec::new(), aboard: Vec::new() }
-    }
-
-    /// What they are for.
-    pub const fn promise(&self) -> Promise {
-        self.promise
-    }
-
-    /// Whether a round should begin.
-    pub const fn is_wanted(&self) -> bool {
-        self.flying.is_none() && !self.waiting.is_empty()
-    }
-
-    /// Begins a round, which speaks for everything that has arrived by now; its number.
-    pub fn begin(&mut self) -> u64 {
-        debug_assert!(self.flying.is_none(), "one at a time");
-        let round = self.next;
-        self.next += 1;
-        self.flying = Some(round);
-        std::mem::swap(&mut self.waiting, &mut self.aboard);
-        self.waiting.clear();
-        round
-    }
-
-    /// Round `round` is over: the sessions to be told. None if it was severed meanwhile.
-    pub fn end(&mut self, round: u64) -> Vec<u64> {
-        if self.flying != Some(round) {
-            return Vec::new();
-        }
-        self.flying = None;
-        std::mem::take(&mut self.aboard)
-    }
-
-    /// Round `round` could not be asked to its end: whoever waits for it waits for the next one.
-    pub fn again(&mut self, round: u64) {
-        if self.flying == Some(round) {
-            self.flying = None;
-            // One that is in line already hears of it twice, the second time for nothing.
-            self.waiting.append(&mut self.aboard);
-        }
-    }
-
-    /// A new epoch: whatever is under way says nothing any more.
-    fn sever(&mut self) {
-        // Nobody is in line for the next one, whatever he remembers.
-        self.next += 1;
-        self.flying = None;
-        self.waiting.clear();
-        self.aboard.clear();
-    }
-
-    /// Session `id` waits for the next round, for which it may be in line already.
-    fn join(&mut self, id: u64, joined: &mut u64) -> u64 {
-        if *joined != self.next {
-            *joined = self.next;
-            self.waiting.push(id);
-        }
-        self.next
-    }
-}
-
-impl World {
-    /// The primary runs as another process than the one that answered what came before: what
-    /// arrives on links that are older cannot be confirmed by it.
-    pub const fn primary_restarted(&mut self) {
-        self.generation += 1;
-    }
-
-    /// Rounds of another epoch say nothing about this one.
-    pub(super) fn sever_rounds(&mut self) {
-        self.rounds.iter_mut().for_each(Rounds::sever);
-    }
-}
 
 /// What is withheld from clients now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -286,18 +167,18 @@ fn place(at: u64, base: u64) -> usize {
 
 /// Whether `frame` proves that its command changed no data: then there is nothing to confirm.
 fn wrote_nothing(expect: &Expect, frame: &[u8]) -> bool {
-    match expect {
-        // A script may write first and fail, or say anything, afterwards.
-        Expect::Script(_) => false,
-        // An `EXEC` that answers with an error, or null, has run nothing.
-        Expect::Exec => frame.first() == Some(&b'-') || reply::is_null(frame),
-        // Null: its time was over. Error: it was let go before it was served.
-        Expect::Blocking(_) => frame.first() == Some(&b'-') || reply::is_null(frame),
-        _ => {
-            let Some(line) = frame.strip_prefix(b"-") else { return false };
-            REFUSALS.iter().any(|it| line.starts_with(it))
-        }
+    let is_error = frame.first() == Some(&b'-');
+    // A script may write first and fail, or say anything, afterwards.
+    if matches!(expect, Expect::Script(_)) {
+        return false;
     }
+    // An `EXEC` that answers with an error, or null, has run nothing. A command that waits and is
+    // answered null had its time; with an error it was let go before it was served.
+    if matches!(expect, Expect::Exec | Expect::Blocking(_)) {
+        return is_error || reply::is_null(frame);
+    }
+    let Some(line) = frame.strip_prefix(b"-") else { return false };
+    REFUSALS.iter().any(|it| line.starts_with(it))
 }
 
 /// How errors begin that servers answer before a command has changed anything. An error that is
@@ -336,7 +217,7 @@ impl Session {
         self.guard = Some(Box::new(Guard {
             id,
             promise,
-            terms: rounds.promise,
+            terms: rounds.promise(),
             epoch: world.route.epoch,
             base: 0,
             marks: VecDeque::new(),
@@ -373,6 +254,24 @@ impl Session {
         }
     }
 
+    /// Whether a promise holds for this session: then no reply may go past [`Session::to_client`].
+    pub const fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
+    /// Whether the client has all that it was answered; some may still wait to be confirmed.
+    pub fn is_delivered(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// What is still to be delivered never will be.
+    pub(super) fn clear_out(&mut self) {
+        self.out.clear();
+        if let Some(guard) = &mut self.guard {
+            guard.abandon();
+        }
+    }
+
     /// Whether a reply waits to be confirmed.
     pub(super) fn is_withheld(&self) -> bool {
         self.guard.as_ref().is_some_and(|it| !it.marks.is_empty())
@@ -381,13 +280,6 @@ impl Session {
     /// Which promise the reply `frame` to `entry` has to keep.
     pub(super) fn kind_of(&self, entry: &Entry, frame: &[u8]) -> Option<Kind> {
         self.guard.as_ref().and_then(|it| it.kind(entry, frame))
-    }
-
-    /// The reply `frame` to `entry` was just put into `out`.
-    pub(super) fn guard_reply(&mut self, world: &mut World, entry: Option<&Entry>, frame: &[u8]) {
-        if let Some(kind) = entry.and_then(|it| self.kind_of(it, frame)) {
-            self.withhold(world, kind, self.out.len() - frame.len());
-        }
     }
 
     /// The reply in `out` from `from` on waits to be confirmed.
@@ -465,7 +357,7 @@ impl Session {
             return false;
         };
         guard.marks.pop_back();
-        self.out.truncate(place(mark.start, guard.base));
+        self.out.take_back(place(mark.start, guard.base));
         let text = guard.doubt(mark.kind, true);
         self.out.extend_from_slice(&text);
         // As a command without an answer it is counted by the caller.
@@ -481,7 +373,7 @@ impl Session {
             return;
         }
         let old = std::mem::take(&mut self.out);
-        let mut out = BytesMut::with_capacity(old.len());
+        let mut out = Backlog::new();
         let mut kept = VecDeque::new();
         let mut done = 0;
         for mark in std::mem::take(&mut guard.marks) {

@@ -4,10 +4,11 @@
 use super::*;
 use crate::pure::command::Table;
 use crate::pure::resp::request;
-use crate::pure::session::{Limits, NoReplicas, Policy, UncertainWrites};
+use crate::pure::session::{Limits, NoReplicas, Policy, Rounds, UncertainWrites};
 use crate::pure::time::Time;
 use crate::pure::topology::{Gate, NodeId, Primary, Route};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 static TABLE: LazyLock<Arc<Table>> = LazyLock::new(|| Arc::new(Table::builtin()));
 const NOW: Time = Time::from_millis(1_000);
@@ -282,4 +283,19 @@ fn what_proves_that_nothing_was_written_does_not_wait() {
         scene.answer(reply);
         assert_eq!(scene.leaves(), "", "{request}");
     }
+}
+
+#[test]
+fn what_ran_on_a_demoted_node_is_confirmed_by_nobody() {
+    let mut scene = Scene::new(GuardedReads::Local);
+    scene.ask("SET a 1\r\nPUBLISH c m\r\n");
+    scene.answer("-READONLY You can't write against a read only replica.\r\n:0\r\n");
+    scene.session.on_link_lost(&mut scene.world, NOW);
+    scene.session.on_link(&mut scene.world, NOW);
+    let sent = scene.session.to_node(&scene.world).len();
+    scene.session.sent(&mut scene.world, NOW, sent);
+    scene.answer("+OK\r\n");
+    let round = scene.begin();
+    scene.end(round, Verdict::Confirmed);
+    assert_eq!(scene.leaves(), format!("+OK\r\n{LOST}"));
 }

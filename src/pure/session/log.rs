@@ -17,9 +17,10 @@
 
 use super::Expect;
 use super::state::Change;
+use super::timing::Sent;
+use crate::pure::backlog::Backlog;
 use crate::pure::command::Effect;
 use crate::pure::time::Time;
-use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 
 /// One request that waits for its reply.
@@ -57,6 +58,11 @@ impl Entry {
         Self { len: request.len(), at, effect, expect, original: None, streamed: None, ran: false }
     }
 
+    /// An entry whose reply is passed on as it is.
+    pub(super) const fn forward(at: Time) -> Self {
+        Self::sent_as(at, b"", Expect::Forward)
+    }
+
     /// An entry for which nothing is sent.
     pub(super) fn without_request(at: Time, expect: Expect) -> Self {
         Self::sent_as(at, b"", expect)
@@ -76,9 +82,10 @@ pub(super) struct Taken {
 /// The log of one session.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    bytes: BytesMut,
+    bytes: Backlog,
     entries: VecDeque<Entry>,
     sent: usize,
+    sent_at: Sent,
 }
 
 impl Log {
@@ -130,8 +137,10 @@ impl Log {
     }
 
     /// Takes note that `n` bytes of [`unsent`](Self::unsent) were given to the socket.
-    pub(super) fn mark_sent(&mut self, n: usize) {
-        self.sent = self.bytes.len().min(self.sent + n);
+    pub(super) fn mark_sent(&mut self, n: usize, now: Time) {
+        let sent = n.min(self.bytes.len() - self.sent);
+        self.sent += sent;
+        self.sent_at.add(sent, now);
     }
 
     /// Drops what was sent of a streamed request, if that is the first. Returns how much.
@@ -142,6 +151,7 @@ impl Log {
         streamed.gone |= dropped > 0;
         first.len -= dropped;
         self.sent -= dropped;
+        self.sent_at.take(dropped);
         self.bytes.advance(dropped);
         dropped
     }
@@ -154,6 +164,7 @@ impl Log {
     /// The last `n` bytes that were marked as sent were not.
     pub(super) fn unmark_sent(&mut self, n: usize) {
         self.sent = self.sent.saturating_sub(n);
+        self.sent_at.take_back(n);
     }
 
     /// Whether a transaction is open behind the last entry, if one is open (`in_multi`) or not
@@ -207,21 +218,27 @@ impl Log {
 
     /// Removes the first entry.
     pub(super) fn pop(&mut self) -> Option<Entry> {
+        self.pop_answered().map(|it| it.0)
+    }
+
+    /// Removes the first entry, and says when the last of it was sent that is still here.
+    pub(super) fn pop_answered(&mut self) -> Option<(Entry, Option<Time>)> {
         let entry = self.entries.pop_front()?;
         self.bytes.advance(entry.len);
-        self.sent = self.sent.saturating_sub(entry.len);
-        if self.entries.is_empty() {
-            self.shrink();
-        }
-        Some(entry)
+        let sent = entry.len.min(self.sent);
+        self.sent -= sent;
+        let sent_at = self.sent_at.take(sent);
+        Some((entry, sent_at))
     }
 
     /// Removes the first entry and says how far it got.
     pub(super) fn take(&mut self) -> Option<Taken> {
         let entry = self.entries.pop_front()?;
         let whole = entry.len <= self.sent && entry.streamed.is_none_or(|it| it.complete);
-        let bytes = self.bytes.split_to(entry.len).as_ref().into();
-        self.sent = self.sent.saturating_sub(entry.len);
+        let bytes = self.bytes.take_front(entry.len);
+        let sent = entry.len.min(self.sent);
+        self.sent -= sent;
+        self.sent_at.take(sent);
         Some(Taken { entry, bytes, whole })
     }
 
@@ -232,12 +249,13 @@ impl Log {
             return None;
         }
         let entry = self.entries.pop_back()?;
-        Some((entry, self.bytes.split_off(start).as_ref().into()))
+        Some((entry, self.bytes.take_back(start)))
     }
 
     /// The connection is gone: nothing counts as sent any more.
     pub(super) fn unsend(&mut self) {
         self.sent = 0;
+        self.sent_at.clear();
     }
 
     /// Whether anything was sent and is unanswered.
@@ -256,19 +274,10 @@ impl Log {
         !waits && (is_whole || first.streamed.is_some_and(|it| it.gone))
     }
 
-    /// Gives memory back that a burst has left behind.
-    fn shrink(&mut self) {
-        if self.bytes.capacity() > KEPT_BYTES_MAX {
-            self.bytes = BytesMut::new();
-        }
-        if self.entries.capacity() > KEPT_ENTRIES_MAX {
-            self.entries = VecDeque::new();
+    /// If nothing waits, gives memory back.
+    pub(super) fn give_back(&mut self) {
+        if self.entries.is_empty() {
+            *self = Self::default();
         }
     }
 }
-
-/// Capacity that an idle session keeps, so that the next request finds room: small enough that
-/// ten thousand idle sessions cost little.
-const KEPT_BYTES_MAX: usize = 1024;
-/// Likewise, in entries.
-const KEPT_ENTRIES_MAX: usize = 8;

@@ -10,10 +10,10 @@ use super::restore::Restoring;
 use super::share::Sharing;
 use super::state::State;
 use super::{Held, World, texts};
+use crate::pure::backlog::Backlog;
 use crate::pure::resp::{LINE_MAX, reply, request};
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, Gate};
-use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ const TARGET_POLLS_MAX: u32 = 200;
 #[derive(Debug)]
 pub struct Session {
     /// What the client sent and was not admitted.
-    pub(super) inbox: BytesMut,
+    pub(super) inbox: Backlog,
     pub(super) requests: request::Scanner,
     /// The node has taken a command of this session that it takes from nobody unknown. Until
     /// then the servers' limits for strangers hold.
@@ -102,10 +102,10 @@ pub struct Session {
     /// Epoch in which the log was admitted, and of the link if there is one.
     pub(super) epoch: Epoch,
     /// The part of a reply that has arrived.
-    pub(super) upbox: BytesMut,
+    pub(super) upbox: Backlog,
     pub(super) replies: reply::Scanner,
     pub(super) passing: Option<Passing>,
-    pub(super) out: BytesMut,
+    pub(super) out: Backlog,
     /// What may be delivered of that, if a promise about writes holds for this session.
     pub(super) guard: Option<Box<Guard>>,
     /// A `MULTI` was admitted, and no end of it.
@@ -147,7 +147,7 @@ impl Session {
     /// A session that has just begun.
     pub fn new(world: &World) -> Self {
         Self {
-            inbox: BytesMut::new(),
+            inbox: Backlog::new(),
             requests: request::Scanner::new(request::Limits::UNAUTHENTICATED),
             is_proven: false,
             is_stranger: false,
@@ -159,10 +159,10 @@ impl Session {
             link: Link::Down,
             sharing: Sharing::default(),
             epoch: world.route.epoch,
-            upbox: BytesMut::new(),
+            upbox: Backlog::new(),
             replies: reply::Scanner::new(),
             passing: None,
-            out: BytesMut::new(),
+            out: Backlog::new(),
             guard: None,
             tail_multi: false,
             refusing: false,
@@ -323,7 +323,7 @@ impl Session {
             doubt.sent(n);
             return;
         }
-        self.log.mark_sent(n);
+        self.log.mark_sent(n, now);
         if self.stream_forgets() {
             self.pump(world, now);
             self.settle(world, now);
@@ -338,19 +338,11 @@ impl Session {
         }
     }
 
-    /// Whether the client has all that it was answered; some may still wait to be confirmed.
-    pub fn is_delivered(&self) -> bool {
-        self.out.is_empty()
-    }
-
     /// The first `n` bytes of [`to_client`](Self::to_client) were written.
     pub fn delivered(&mut self, n: usize) {
         self.out.advance(n);
         if let Some(guard) = &mut self.guard {
             guard.delivered(n);
-        }
-        if self.out.is_empty() && self.out.capacity() > KEPT_BYTES_MAX {
-            self.out = BytesMut::new();
         }
         self.close_if_done();
     }
@@ -456,18 +448,19 @@ impl Session {
         self.admit_inbox(world, now);
     }
 
+    /// Gives back memory that is not in use; for a session that has been idle for a while.
+    pub fn give_back(&mut self) {
+        [&mut self.inbox, &mut self.upbox, &mut self.out].into_iter().for_each(Backlog::give_back);
+        self.log.give_back();
+        if self.replay.is_empty() {
+            self.replay = VecDeque::new();
+        }
+    }
+
     /// The client is gone: nothing can be delivered any more.
     pub fn abandon(&mut self) {
         self.clear_out();
         self.end = Some(End::Client);
-    }
-
-    /// What is still to be delivered never will be.
-    pub(super) fn clear_out(&mut self) {
-        self.out.clear();
-        if let Some(guard) = &mut self.guard {
-            guard.abandon();
-        }
     }
 
     /// Whether the shell has something to do for the session: after a turn in which somebody
@@ -498,6 +491,3 @@ impl Session {
         self.end.get_or_insert(End::Client);
     }
 }
-
-/// Capacity that an idle session keeps for its next reply.
-const KEPT_BYTES_MAX: usize = 1024;

@@ -42,6 +42,7 @@ mod proof;
 mod recover;
 mod reply;
 mod restore;
+mod rounds;
 mod scan;
 mod script;
 mod settle;
@@ -50,16 +51,19 @@ mod state;
 mod subscription;
 mod tally;
 mod texts;
+mod timing;
 mod tracking;
 mod transaction;
 mod world;
 
 pub use crate::pure::resp::write::Proto;
-pub use guard::{GuardedReads, Promise, Rounds, Verdict, Withheld};
+pub use guard::Withheld;
 pub use machine::{End, Session};
 pub use proof::Proof;
+pub use rounds::{GuardedReads, Promise, Rounds, Verdict};
 pub use share::{Key, Wish};
 pub use tally::Tally;
+pub use timing::{Family, Timing};
 pub use world::{Budget, Drain, Held, Limits, NoReplicas, Policy, UncertainWrites, World};
 
 use blocking::Blocking;
@@ -92,7 +96,7 @@ enum Expect {
     /// Confirmations of a subscription, a frame each; `None` until the first has told how many.
     Confirm(subscription::Kind, Option<usize>),
     /// A command that may wait at the node.
-    Blocking(Blocking),
+    Blocking(Box<Blocking>),
     /// `SCAN` and its kin: the reply starts with a cursor.
     Cursor,
     /// A script by its SHA.

@@ -247,7 +247,7 @@ fn blocking(
         world.tally.blocking_reissued += 1;
         blocking.reissue(frame, now)
     });
-    Plan { expect: Expect::Blocking(blocking), instead }
+    Plan { expect: Expect::Blocking(Box::new(blocking)), instead }
 }
 
 fn cursor(world: &mut World, frame: &[u8], index: usize) -> Plan {

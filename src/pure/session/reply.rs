@@ -5,7 +5,7 @@ use super::log::Entry;
 use super::machine::{End, Link, Passing, Session};
 use super::state::{Change, ReplyMode};
 use super::subscription::Kind;
-use super::{Expect, NoReplicas, Proof, World, identity, scan};
+use super::{Expect, NoReplicas, Proof, World, identity, scan, timing};
 use crate::pure::resp::reply::{self, Scan};
 use crate::pure::resp::write::Proto;
 use crate::pure::time::Time;
@@ -24,10 +24,8 @@ impl Session {
             let mut upbox = std::mem::take(&mut self.upbox);
             upbox.extend_from_slice(input);
             let taken = self.deal(world, now, &upbox);
-            bytes::Buf::advance(&mut upbox, taken);
-            if !upbox.is_empty() {
-                self.upbox = upbox;
-            }
+            upbox.advance(taken);
+            self.upbox = upbox;
         }
         self.finish_draining(world);
         self.leave_outwaited(world);
@@ -57,7 +55,7 @@ impl Session {
                 Scan::Frame { len } => {
                     let frame = rest.get(..len).unwrap_or_default();
                     match self.passing.take() {
-                        Some(passing) => self.pass_end(world, passing, frame),
+                        Some(passing) => self.pass_end(world, now, passing, frame),
                         None => self.on_frame(world, now, frame),
                     }
                     done += len;
@@ -81,11 +79,14 @@ impl Session {
     fn pass_part(&mut self, world: &mut World, rest: &[u8]) -> usize {
         let passing = match self.passing {
             Some(passing) => passing,
-            None if rest.len() >= world.limits.reply_whole_max => match self.passing_of(rest) {
-                Some(passing) => passing,
-                None => return 0,
-            },
-            None => return 0,
+            None => {
+                let total = self.replies.remaining_min(rest.len()) + rest.len() as u64;
+                let is_large = total >= world.limits.reply_whole_max as u64;
+                match self.passing_of(rest).filter(|_| is_large) {
+                    Some(passing) => passing,
+                    None => return 0,
+                }
+            }
         };
         if self.passing.is_none() {
             self.begin_passing(world, passing, rest);
@@ -106,6 +107,27 @@ impl Session {
         }
     }
 
+    /// How many of the next `len` bytes of the node can go to the client without a look at them:
+    /// they are the inside of a large reply, and nothing is before them.
+    pub fn passes(&self, len: usize) -> usize {
+        match self.passing {
+            Some(Passing { hidden: false, .. })
+                if self.guard.is_none()
+                    && self.out.is_empty()
+                    && self.upbox.is_empty()
+                    && !self.drop_link =>
+            {
+                self.replies.passable(len)
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    /// The first `n` bytes, of as many as [`passes`](Self::passes) allowed, went to the client.
+    pub fn passed(&mut self, n: usize) {
+        self.replies.consumed(n);
+    }
+
     /// Whether, and how, the reply that starts with `rest` can pass before it is complete. One
     /// that must be looked into is collected whatever its size.
     pub(super) fn passing_of(&self, rest: &[u8]) -> Option<Passing> {
@@ -122,7 +144,13 @@ impl Session {
             .then_some(Passing { hidden: self.state.reply != ReplyMode::On, unasked: false })
     }
 
-    pub(super) fn pass_end(&mut self, world: &mut World, passing: Passing, frame: &[u8]) {
+    pub(super) fn pass_end(
+        &mut self,
+        world: &mut World,
+        now: Time,
+        passing: Passing,
+        frame: &[u8],
+    ) {
         if !passing.hidden {
             self.out.extend_from_slice(frame);
         }
@@ -132,29 +160,15 @@ impl Session {
         self.close_mark();
         self.spend();
         self.suspect = false;
-        if let Some(Entry { expect: Expect::Script(body), .. }) = self.log.pop() {
+        if let Some(Entry { expect: Expect::Script(body), .. }) = self.pop_answered(world, now) {
             self.note_script(world, &body);
         }
     }
 
     /// One whole frame.
     pub(super) fn on_frame(&mut self, world: &mut World, now: Time, frame: &[u8]) {
-        let plain = frame.first() != Some(&b'-') && matches!(self.link, Link::Up);
-        if plain
-            && self.state.is_plain()
-            && frame.first() != Some(&b'>')
-            && self.log.front().is_some_and(|it| matches!(it.expect, Expect::Forward))
-        {
-            self.out.extend_from_slice(frame);
-            let entry = self.log.pop();
-            if self.guard.is_some() {
-                self.guard_reply(world, entry.as_ref(), frame);
-            }
-            self.suspect = false;
-            if !self.is_proven {
-                self.is_known_now(world);
-            }
-            return self.answer_front();
+        if self.forwards(frame) {
+            return self.forward(world, now, frame);
         }
         if matches!(self.link, Link::Doubting(_)) {
             return self.on_doubt_frame(world, now, frame);
@@ -185,7 +199,39 @@ impl Session {
             return self.begin_doubt(frame);
         }
         self.suspect = false;
-        self.answer(world, frame);
+        self.answer(world, now, frame);
+        self.answer_front();
+    }
+
+    /// Takes the first request, which the node has answered, off the log.
+    fn pop_answered(&mut self, world: &mut World, now: Time) -> Option<Entry> {
+        let (entry, sent_at) = self.log.pop_answered()?;
+        if let Some(sent_at) = sent_at {
+            timing::note(&mut world.timings, &entry, sent_at, now);
+        }
+        Some(entry)
+    }
+
+    /// Whether the reply `frame` goes to the client as it is and says nothing else. Of a guarded
+    /// session none does: it may have to wait.
+    pub fn forwards(&self, frame: &[u8]) -> bool {
+        !matches!(frame.first(), Some(b'-' | b'>'))
+            && matches!(self.link, Link::Up)
+            && self.passing.is_none()
+            && self.guard.is_none()
+            && self.state.is_plain()
+            && self.log.front().is_some_and(|it| matches!(it.expect, Expect::Forward))
+    }
+
+    /// Takes a reply for which [`forwards`](Self::forwards) is true; `rest` is what the caller has
+    /// not given to the client itself.
+    pub fn forward(&mut self, world: &mut World, now: Time, rest: &[u8]) {
+        self.out.extend_from_slice(rest);
+        self.pop_answered(world, now);
+        self.suspect = false;
+        if !self.is_proven {
+            self.is_known_now(world);
+        }
         self.answer_front();
     }
 
@@ -266,7 +312,7 @@ impl Session {
     }
 
     /// The reply to the first request.
-    fn answer(&mut self, world: &mut World, frame: &[u8]) {
+    fn answer(&mut self, world: &mut World, now: Time, frame: &[u8]) {
         if self.state.is_in_transaction() && self.answer_queued(frame) {
             return;
         }
@@ -281,7 +327,7 @@ impl Session {
             return self.confirm(kind, left, frame);
         }
         self.note_acquaintance(world, frame, is_error);
-        let Some(entry) = self.log.pop() else { return };
+        let Some(entry) = self.pop_answered(world, now) else { return };
         let (withheld, before) = (self.kind_of(&entry, frame), self.out.len());
         match entry.expect {
             Expect::Acquaintance => {}
@@ -290,11 +336,7 @@ impl Session {
             Expect::Exec => self.answer_exec(world, frame),
             Expect::ExecAsNull => self.answer_broken_watch(),
             Expect::DiscardAs(reply) => self.discard_as(&reply),
-            Expect::Cursor => {
-                let first = world.first_epoch.unwrap_or(self.epoch);
-                let tagged = scan::incoming(frame, first, self.epoch);
-                self.emit(tagged.as_deref().unwrap_or(frame));
-            }
+            Expect::Cursor => self.answer_cursor(world, frame),
             Expect::Script(body) => {
                 self.note_script(world, &body);
                 self.emit(frame);
@@ -340,6 +382,12 @@ impl Session {
             // The node closes after this, and so would it have with the client.
             self.end.get_or_insert(End::Protocol);
         }
+    }
+
+    fn answer_cursor(&mut self, world: &World, frame: &[u8]) {
+        let first = world.first_epoch.unwrap_or(self.epoch);
+        let tagged = scan::incoming(frame, first, self.epoch);
+        self.emit(tagged.as_deref().unwrap_or(frame));
     }
 
     /// Learns from a reply whether the node knows the client.
@@ -400,9 +448,9 @@ impl Session {
     /// Answers every request at the front that needs no node.
     pub(super) fn answer_front(&mut self) {
         // What was taken back comes before what is in the log.
-        while self.end.is_none()
+        while self.log.front().is_some_and(|it| it.expect.is_here())
+            && self.end.is_none()
             && !matches!(self.link, Link::Draining(_))
-            && self.log.front().is_some_and(|it| it.expect.is_here())
         {
             let Some(entry) = self.log.pop() else { return };
             self.answer_here(entry.expect);

@@ -269,9 +269,11 @@ impl Session {
         };
         self.state.rare_mut().tracking = None;
         if self.state.proto == Proto::Resp3 {
-            write::push(&mut self.out, Proto::Resp3, 2);
-            write::bulk(&mut self.out, b"tracking-redir-broken");
-            self.out.extend_from_slice(format!(":{id}\r\n").as_bytes());
+            self.out.append(|out| {
+                write::push(out, Proto::Resp3, 2);
+                write::bulk(out, b"tracking-redir-broken");
+                out.extend_from_slice(format!(":{id}\r\n").as_bytes());
+            });
         }
     }
 
@@ -283,10 +285,10 @@ impl Session {
             .rare()
             .is_some_and(|it| it.subscriptions.of(Kind::Channel).contains(channel));
         if listens {
-            write::push(&mut self.out, self.state.proto, 3);
-            write::bulk(&mut self.out, b"message");
-            write::bulk(&mut self.out, channel);
-            write::bulk(&mut self.out, b"gap");
+            self.out.append(|out| {
+                write::push(out, self.state.proto, 3);
+                [b"message", &**channel, b"gap"].iter().for_each(|it| write::bulk(out, it));
+            });
         }
     }
 }

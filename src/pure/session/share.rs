@@ -149,40 +149,47 @@ impl Session {
     /// [`on_turn_end`](Self::on_turn_end) after the last one of a turn.
     pub fn on_shared_reply(&mut self, world: &mut World, now: Time, frame: &[u8]) {
         match self.passing.take() {
-            Some(passing) => self.pass_end(world, passing, frame),
+            Some(passing) => self.pass_end(world, now, passing, frame),
             None => self.on_frame(world, now, frame),
-        }
-        if self.out.len() > SHARED_OUT_MAX {
-            self.give_up_withheld(world);
-        }
-        if self.out.len() > SHARED_OUT_MAX {
-            self.clear_out();
-            self.end.get_or_insert(End::SlowReader);
         }
     }
 
-    /// Whether the unfinished reply that starts with `start` can pass as it comes.
-    pub fn takes_part(&self, world: &World, start: &[u8]) -> bool {
-        self.passing.is_some()
-            || start.len() >= world.limits.reply_whole_max && self.passing_of(start).is_some()
+    /// Whether the unfinished reply that starts with `start`, and lacks `missing` bytes, can pass
+    /// as it comes.
+    pub fn takes_part(&self, world: &World, start: &[u8], missing: usize) -> bool {
+        let is_large = start.len().saturating_add(missing) >= world.limits.reply_whole_max;
+        self.passing.is_some() || is_large && self.passing_of(start).is_some()
     }
 
     /// A part of an unfinished reply, for which [`takes_part`](Self::takes_part) was true.
-    pub fn on_shared_part(&mut self, world: &mut World, part: &[u8]) {
-        if self.passing.is_none()
-            && let Some(passing) = self.passing_of(part)
-        {
-            self.begin_passing(world, passing, part);
+    /// Whether it is for the client: then the caller gives it to the client, and what is left of
+    /// it to [`deliver_later`](Self::deliver_later).
+    #[must_use]
+    pub fn on_shared_part(&mut self, world: &mut World, part: &[u8]) -> bool {
+        if self.passing.is_none() {
+            if let Some(passing) = self.passing_of(part) {
+                self.begin_passing(world, passing, part);
+            }
             // Large replies are not for a connection that others wait for.
             self.sharing.moves = MOVES_MAX;
         }
-        if let Some(Passing { hidden: false, .. }) = self.passing {
-            self.out.extend_from_slice(part);
-        }
+        matches!(self.passing, Some(Passing { hidden: false, .. }))
+    }
+
+    /// Bytes for the client that it could not take at once.
+    pub fn deliver_later(&mut self, rest: &[u8]) {
+        self.out.extend_from_slice(rest);
     }
 
     /// Every reply of this turn was given.
     pub fn on_turn_end(&mut self, world: &mut World, now: Time) {
+        if self.out.len() > SHARED_OUT_MAX {
+            self.give_up_withheld(world);
+        }
+        // What comes for a reader that was given up is for nobody.
+        if self.out.len() > SHARED_OUT_MAX || self.end == Some(End::SlowReader) {
+            self.give_up_reader();
+        }
         self.finish_draining(world);
         self.pump(world, now);
         self.settle(world, now);
@@ -216,9 +223,28 @@ impl Session {
         true
     }
 
+    /// Another session holds the shared connection up: what has not been sent on it can go over
+    /// another one.
+    pub fn leave_shared(&mut self) {
+        if self.is_shared() && self.has_work() && !self.log.has_sent() {
+            self.leave_link();
+        }
+    }
+
+    /// Whether a large reply is on its way through, from whatever connection.
+    pub const fn is_passing(&self) -> bool {
+        self.passing.is_some()
+    }
+
+    /// The client has not read its replies for so long that others must not wait any more.
+    pub fn give_up_reader(&mut self) {
+        self.clear_out();
+        self.end.get_or_insert(End::SlowReader);
+    }
+
     /// Gives up a link with nothing in flight; nothing is lost by it.
     fn leave_link(&mut self) {
-        debug_assert!(self.log.is_empty(), "left with requests in flight");
+        debug_assert!(!self.log.has_sent(), "left with requests in flight");
         self.link = Link::Down;
         self.sharing.on_shared = false;
         self.identity.lose();

@@ -1,10 +1,11 @@
 //! What the sessions of one worker share: route, command table, policy, limits, scripts, counts.
 
-use super::Tally;
-use super::guard::{Rounds, Withheld};
+use super::guard::Withheld;
 use super::identity::Directory;
+use super::rounds::Rounds;
 use super::script::Scripts;
-use crate::pure::command::{Allow, Table};
+use super::{Tally, Timing};
+use crate::pure::command::{Allow, Recent, Table};
 use crate::pure::resp::request;
 use crate::pure::topology::{Epoch, Gate, Route};
 use std::sync::Arc;
@@ -95,7 +96,8 @@ pub struct World {
     /// The route that this worker obeys.
     pub route: Route,
     /// The commands, builtin and learnt.
-    pub table: Arc<Table>,
+    pub(super) table: Arc<Table>,
+    pub(super) recent: Recent,
     /// The operator's decisions.
     pub policy: Policy,
     /// Bounds of each session.
@@ -118,6 +120,8 @@ pub struct World {
     pub(super) generation: u64,
     /// How long those waited that went on or were answered since this was last taken.
     pub hold_ended: Vec<Duration>,
+    /// How long requests took that were answered since this was last taken.
+    pub timings: Vec<Timing>,
     pub(super) scripts: Scripts,
     pub(super) directory: Directory,
     /// The first epoch that was ever open: cursors given out in it carry no tag.
@@ -130,6 +134,7 @@ impl World {
         Self {
             route: Route::START,
             table,
+            recent: Recent::default(),
             policy,
             limits,
             budget: Budget { used: 0, max: budget_max },
@@ -141,10 +146,17 @@ impl World {
             withheld: Withheld::default(),
             generation: 0,
             hold_ended: Vec::new(),
+            timings: Vec::new(),
             scripts: Scripts::default(),
             directory: Directory::default(),
             first_epoch: None,
         }
+    }
+
+    /// More commands are known from now on.
+    pub fn set_table(&mut self, table: Arc<Table>) {
+        self.table = table;
+        self.recent = Recent::default();
     }
 
     /// Obeys a new route. The caller then tells every session.

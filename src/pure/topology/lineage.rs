@@ -100,7 +100,7 @@ impl Lineage {
 
     /// The first offset of `ancestor`'s history that `descendant` does not share, if it
     /// descends from it at all. Over several steps the lowest fork counts.
-    fn fork(&self, descendant: &Report, ancestor: ReplId) -> Option<u64> {
+    pub fn fork(&self, descendant: &Report, ancestor: ReplId) -> Option<u64> {
         let (mut parent, mut lowest) =
             descendant.descends.or_else(|| self.step(descendant.replid))?;
         // Bounded by the number of steps, so that a cycle in what nodes claim ends too.

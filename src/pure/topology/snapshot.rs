@@ -18,7 +18,7 @@ pub struct Snapshot {
     /// Name of the node that serves, or served last.
     pub primary: Option<String>,
     /// What the control plane is doing, in one word: `discovering`, `steady`, `suspecting`,
-    /// `failing-over`, `switching-over`, `halted`.
+    /// `failing-over`, `switching-over`, `halted`; `held` when an operator wants it.
     pub phase: String,
     /// Why commands are held, or why no failover is possible; a sentence for an operator.
     pub reason: Option<String>,
@@ -27,6 +27,9 @@ pub struct Snapshot {
     /// Replicas that the primary reports and nobody configured, as it names them. Empty with
     /// `group.discover: true`, where they are nodes.
     pub strangers: Vec<String>,
+    /// Nodes that claim to be primary beside ours or instead of it, and wait for `segue adopt`.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
     /// The failover that ended last.
     pub last_failover: Option<FailoverAccount>,
 }

@@ -102,28 +102,55 @@ impl Gauge {
     }
 }
 
-/// Upper edges of the buckets in milliseconds. A promotion after a refused connection takes
-/// some hundreds of milliseconds, a switchover a few: both need edges around them.
-const EDGES_MS: [u64; 13] = [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000];
+/// Upper edges of the buckets in microseconds. A request takes some tens or hundreds of them, a
+/// switchover some milliseconds, a failover some hundreds: all need edges around them.
+const EDGES_US: [u64; 18] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
 
 /// A distribution of durations, in seconds when exported.
 #[derive(Debug, Default)]
 pub struct Histogram {
     /// One for each edge, not cumulative, and a last one for what is longer.
-    buckets: [Counter; EDGES_MS.len() + 1],
+    buckets: [Counter; EDGES_US.len() + 1],
     sum_us: Counter,
+}
+
+/// Distributions of one family, one for each value of its label.
+#[derive(Debug)]
+pub struct HistogramBy<L: Label>(L::Histograms);
+
+impl<L: Label> Default for HistogramBy<L> {
+    fn default() -> Self {
+        Self(L::Histograms::default())
+    }
+}
+
+impl<L: Label> HistogramBy<L> {
+    /// Counts `count` observations.
+    pub fn observe(&self, label: L, length: Duration, count: u64) {
+        if let Some(histogram) = self.0.as_ref().get(label.index()) {
+            histogram.observe_many(length, count);
+        }
+    }
 }
 
 impl Histogram {
     /// Counts one observation.
     pub fn observe(&self, length: Duration) {
+        self.observe_many(length, 1);
+    }
+
+    /// Counts `count` observations.
+    pub fn observe_many(&self, length: Duration, count: u64) {
         let length_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         // An edge is inclusive, as Prometheus' `le` is.
-        let at = EDGES_MS.partition_point(|edge_ms| edge_ms.saturating_mul(1_000) < length_us);
+        let at = EDGES_US.partition_point(|edge_us| *edge_us < length_us);
         if let Some(bucket) = self.buckets.get(at) {
-            bucket.inc();
+            bucket.add(count);
         }
-        self.sum_us.add(length_us);
+        self.sum_us.add(length_us.saturating_mul(count));
     }
 }
 
@@ -149,12 +176,7 @@ impl<L: Label> Exported for CounterBy<L> {
     fn sum<'a>(workers: impl Iterator<Item = &'a Self> + Clone) -> Vec<Metric> {
         let series = L::VALUES.iter().enumerate().map(|(at, value)| {
             let counts = workers.clone().filter_map(|it| it.0.as_ref().get(at));
-            let mut metric = counter(counts.map(Counter::read).fold(0, u64::wrapping_add));
-            let mut pair = proto::LabelPair::default();
-            pair.set_name(L::NAME.to_owned());
-            pair.set_value((*value).to_owned());
-            metric.set_label(vec![pair]);
-            metric
+            labelled::<L>(counter(counts.map(Counter::read).fold(0, u64::wrapping_add)), value)
         });
         series.collect()
     }
@@ -181,16 +203,16 @@ impl Exported for Histogram {
         };
         let mut total = 0_u64;
         let mut buckets = Vec::new();
-        for (at, &edge_ms) in EDGES_MS.iter().enumerate() {
+        for (at, &edge_us) in EDGES_US.iter().enumerate() {
             total = total.wrapping_add(count(at));
             let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(edge_ms as f64 / 1e3);
+            bucket.set_upper_bound(edge_us as f64 / 1e6);
             bucket.set_cumulative_count(total);
             buckets.push(bucket);
         }
         // The bucket without an edge is the encoder's to write. The count is what the buckets
         // add up to, so that one scrape never contradicts itself.
-        total = total.wrapping_add(count(EDGES_MS.len()));
+        total = total.wrapping_add(count(EDGES_US.len()));
         let sum_us = workers.map(|it| it.sum_us.read()).fold(0, u64::wrapping_add);
         let mut histogram = proto::Histogram::default();
         histogram.set_bucket(buckets);
@@ -200,6 +222,26 @@ impl Exported for Histogram {
         metric.set_histogram(histogram);
         vec![metric]
     }
+}
+
+impl<L: Label> Exported for HistogramBy<L> {
+    const TYPE: MetricType = MetricType::HISTOGRAM;
+
+    fn sum<'a>(workers: impl Iterator<Item = &'a Self> + Clone) -> Vec<Metric> {
+        let series = L::VALUES.iter().enumerate().flat_map(|(at, value)| {
+            let histograms = workers.clone().filter_map(move |it| it.0.as_ref().get(at));
+            Histogram::sum(histograms).into_iter().map(|it| labelled::<L>(it, value))
+        });
+        series.collect()
+    }
+}
+
+fn labelled<L: Label>(mut metric: Metric, value: &str) -> Metric {
+    let mut pair = proto::LabelPair::default();
+    pair.set_name(L::NAME.to_owned());
+    pair.set_value(value.to_owned());
+    metric.set_label(vec![pair]);
+    metric
 }
 
 fn counter(value: u64) -> Metric {
@@ -224,7 +266,7 @@ mod tests {
         let [metric] = &Histogram::sum(cells.iter())[..] else { panic!("one series") };
         let buckets = metric.get_histogram().get_bucket();
         let counts: Vec<_> = buckets.iter().map(proto::Bucket::cumulative_count).collect();
-        assert_eq!(counts, [2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
+        assert_eq!(counts, [1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
         assert_eq!(metric.get_histogram().get_sample_count(), 4);
         assert!((metric.get_histogram().get_sample_sum() - 31.002_001).abs() < 1e-9);
     }

@@ -30,6 +30,8 @@ pub struct ControlMetrics {
     pub epoch: IntGauge,
     /// `segue_gate_open`
     pub gate_open: IntGauge,
+    /// `segue_lineage_conflicts`
+    pub conflicts: IntGauge,
     /// `segue_promotions_unknown_total`
     pub promotions_unknown: IntCounter,
     /// `segue_witness_vetoes_total`
@@ -57,6 +59,8 @@ pub struct NodeMetrics {
     primary: IntGauge,
     offset_bytes: IntGauge,
     lag_bytes: IntGauge,
+    diverged_bytes: IntGauge,
+    fenced: IntGauge,
     probe_seconds: Histogram,
     probes: By<IntCounter>,
 }
@@ -76,6 +80,10 @@ impl ControlMetrics {
         Ok(Self {
             epoch: gauge("segue_topology_epoch", "Epoch of the topology in force.")?,
             gate_open: gauge("segue_gate_open", "1 while commands are forwarded, 0 while held.")?,
+            conflicts: gauge(
+                "segue_lineage_conflicts",
+                "Nodes that claim to be primary and wait for `segue adopt`.",
+            )?,
             promotions_unknown: counter(
                 "segue_promotions_unknown_total",
                 "Promotions that were asked for and not answered in time.",
@@ -166,6 +174,13 @@ impl ControlMetrics {
         }
     }
 
+    /// Says whether the fence of `node` is set by us.
+    pub fn fenced(&self, node: NodeId, is_set: bool) {
+        if let Some(metrics) = self.node(node) {
+            metrics.fenced.set(i64::from(is_set));
+        }
+    }
+
     /// Counts one hint of the data path.
     pub fn signalled(&self, kind: SignalKind) {
         if let Some(counter) = self.signals.at(SignalLabel::from(kind)) {
@@ -178,6 +193,7 @@ impl ControlMetrics {
     pub fn show(&self, snapshot: &Snapshot) {
         self.epoch.set(signed(snapshot.epoch));
         self.gate_open.set(i64::from(snapshot.gate_open));
+        self.conflicts.set(i64::try_from(snapshot.conflicts.len()).unwrap_or(i64::MAX));
         for (name, metrics) in self.nodes.iter() {
             if let Some(status) = snapshot.nodes.iter().find(|it| it.name == *name) {
                 metrics.show(status);
@@ -193,6 +209,11 @@ impl NodeMetrics {
             counter.inc();
         }
         self.probe_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Says how much only this node had when it was a primary beside ours.
+    pub fn diverged(&self, bytes: u64) {
+        self.diverged_bytes.set(signed(bytes));
     }
 
     fn show(&self, status: &NodeStatus) {
@@ -251,6 +272,11 @@ fn register_nodes<'a>(
     let primary = gauges("segue_node_primary", "1 while the node says that it is a primary.")?;
     let offset = gauges("segue_node_offset_bytes", "Replication offset of the node.")?;
     let lag = gauges("segue_node_lag_bytes", "How far a replica is behind the primary.")?;
+    let diverged = gauges(
+        "segue_diverged_bytes",
+        "Bytes of history that only this node had when it was a second primary last.",
+    )?;
+    let fenced = gauges("segue_node_fenced", "1 while the fence that Segue set is in force.")?;
     let seconds = HistogramOpts::new("segue_probe_seconds", "How long probes of the node took.");
     let seconds = HistogramVec::new(seconds.buckets(PROBE_EDGES.to_vec()), &["node"])?;
     let seconds = keep(registry, seconds)?;
@@ -264,6 +290,8 @@ fn register_nodes<'a>(
         primary: primary.with_label_values(&[node]),
         offset_bytes: offset.with_label_values(&[node]),
         lag_bytes: lag.with_label_values(&[node]),
+        diverged_bytes: diverged.with_label_values(&[node]),
+        fenced: fenced.with_label_values(&[node]),
         probe_seconds: seconds.with_label_values(&[node]),
         probes: By::of::<ProbeResult>(|result| probes.with_label_values(&[node, result])),
     };

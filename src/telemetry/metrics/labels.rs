@@ -1,7 +1,7 @@
 //! The closed sets of label values. A value that is not here cannot be exported, so the
 //! number of series is known when the program is compiled.
 
-use super::cell::Counter;
+use super::cell::{Counter, Histogram};
 use crate::pure::session;
 use crate::pure::topology::SignalKind;
 
@@ -13,6 +13,8 @@ pub trait Label: Copy + 'static {
     const VALUES: &'static [&'static str];
     /// One counter for each value.
     type Counters: AsRef<[Counter]> + Default + std::fmt::Debug;
+    /// One distribution for each value.
+    type Histograms: AsRef<[Histogram]> + Default + std::fmt::Debug;
 
     /// Position in [`Label::VALUES`].
     fn index(self) -> usize;
@@ -42,6 +44,7 @@ macro_rules! labels {
             const NAME: &'static str = $label;
             const VALUES: &'static [&'static str] = &[$($value),+];
             type Counters = [Counter; [$($value),+].len()];
+            type Histograms = [Histogram; [$($value),+].len()];
 
             fn index(self) -> usize {
                 self as usize
@@ -95,6 +98,22 @@ labels! {
         NodeIn = "node_in",
         /// To a node.
         NodeOut = "node_out",
+    }
+
+    /// Kinds of commands that take their time for different reasons.
+    Family("family") {
+        /// Changes nothing.
+        Read = "read",
+        /// May change data; also what nobody knows.
+        Write = "write",
+        /// A script.
+        Script = "script",
+        /// Waits at the node.
+        Blocking = "blocking",
+        /// `EXEC`.
+        Transaction = "transaction",
+        /// Changes its own connection.
+        Connection = "connection",
     }
 
     /// Why a command was answered with an error of Segue's own.
@@ -237,6 +256,19 @@ impl From<session::End> for Closed {
             session::End::Protocol => Self::ProtocolError,
             session::End::SlowReader => Self::SlowReader,
             session::End::ReplyCut | session::End::Tunnel => Self::Unrestorable,
+        }
+    }
+}
+
+impl From<session::Family> for Family {
+    fn from(family: session::Family) -> Self {
+        match family {
+            session::Family::Read => Self::Read,
+            session::Family::Write => Self::Write,
+            session::Family::Script => Self::Script,
+            session::Family::Blocking => Self::Blocking,
+            session::Family::Transaction => Self::Transaction,
+            session::Family::Connection => Self::Connection,
         }
     }
 }

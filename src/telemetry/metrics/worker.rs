@@ -1,9 +1,9 @@
 //! What the data plane counts: one line here is one family, for every worker.
 
-use super::cell::{Counter, CounterBy, Exported, Gauge, Histogram};
-use super::labels::{Closed, Direction, Guarded, Proof, Refused, Rejected, RequestClass};
+use super::cell::{Counter, CounterBy, Exported, Gauge, Histogram, HistogramBy};
+use super::labels::{Closed, Direction, Family, Guarded, Proof, Refused, Rejected, RequestClass};
 use super::{Totals, lock};
-use crate::pure::session::{self, Tally};
+use crate::pure::session::{self, Tally, Timing};
 use prometheus::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -44,6 +44,10 @@ worker_cells! {
         "segue_session_restore_failures_total", "Times rebuilding a session's state failed.";
     requests: CounterBy<RequestClass> =
         "segue_requests_total", "Requests read from clients, by class.";
+    request_proxy: HistogramBy<Family> = "segue_request_proxy_seconds",
+        "How long requests were with Segue before they were sent, by family of commands.";
+    request_upstream: HistogramBy<Family> = "segue_request_upstream_seconds",
+        "How long nodes took from the sending of a request to its reply, by family of commands.";
     bytes: CounterBy<Direction> =
         "segue_bytes_total", "Bytes moved, by direction as seen from Segue.";
     in_flight_requests: Gauge =
@@ -109,6 +113,13 @@ impl WorkerCells {
     pub fn session_closed(&self, reason: Closed) {
         self.sessions_closed.inc(reason);
         self.sessions_open.dec();
+    }
+
+    /// Adds what requests took.
+    pub fn time(&self, timing: &Timing) {
+        let family = Family::from(timing.family);
+        self.request_proxy.observe(family, timing.proxy, timing.count);
+        self.request_upstream.observe(family, timing.upstream, timing.count);
     }
 
     /// Adds what sessions counted.

@@ -76,6 +76,11 @@ impl Client {
         (0..count).map(|_| self.read()).collect()
     }
 
+    /// Another handle of the connection, for a thread that only writes.
+    pub(crate) fn writer(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().expect("a descriptor")
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) fn finish_sending(&self) {
         // Fails if the peer closed first, which the reading side sees better.

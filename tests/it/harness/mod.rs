@@ -7,17 +7,21 @@ mod client;
 mod group;
 mod http;
 mod load;
+mod place;
 mod port;
 mod process;
 mod proxy;
+mod relay;
 mod server;
 mod value;
 
 pub(crate) use client::{Client, encode};
 pub(crate) use group::{Group, wait_in_sync};
 pub(crate) use load::{Load, Traffic};
+pub(crate) use place::Place;
 pub(crate) use port::Port;
 pub(crate) use proxy::{Proxy, config_file, segue};
+pub(crate) use relay::Relay;
 pub(crate) use server::{Kind, Server};
 pub(crate) use value::Value;
 

@@ -4,7 +4,7 @@
 //! ERROR that nobody announced fails the test, and so does a line that is not JSON (a panic).
 
 use super::process::{Process, Status, proc_status};
-use super::{Client, Port, Server, eventually, http};
+use super::{Client, Place, Port, Server, eventually, http};
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
@@ -52,6 +52,8 @@ const FAILOVER_WARNINGS: [&str; 10] = [
 #[derive(Debug)]
 pub(crate) struct Setup {
     config: Json,
+    place: Place,
+    environment: Vec<(String, String)>,
     listen: Port,
     http: Port,
     dir: TempDir,
@@ -68,9 +70,10 @@ pub(crate) struct Proxy {
     announced: RefCell<Vec<String>>,
 }
 
-/// The `segue` binary with its arguments.
+/// The `segue` binary with its arguments; another build of it with `SEGUE_TEST_BINARY`.
 pub(crate) fn segue(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_segue"));
+    let binary = std::env::var_os("SEGUE_TEST_BINARY");
+    let mut command = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_segue").into()));
     command.args(arguments).stdin(Stdio::null());
     command
 }
@@ -89,6 +92,13 @@ impl Setup {
         self
     }
 
+    /// A variable in the environment of the process.
+    #[allow(dead_code, reason = "the fault matrix uses it")]
+    pub(crate) fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Gives Segue itself the password of `default` on the nodes.
     pub(crate) fn with_password(self, password: &str) -> Self {
         let path = self.dir.path().join("password");
@@ -98,14 +108,15 @@ impl Setup {
 
     /// Starts Segue and waits until it accepts clients; a primary need not be known yet.
     pub(crate) fn start(self) -> Proxy {
-        let Self { config, listen, http, dir } = self;
+        let Self { config, place, environment, listen, http, dir } = self;
         let path = config_file(dir.path(), &config);
-        let mut child = segue(&["run", "--config", path.to_str().expect("UTF-8")])
+        let mut command = segue(&["run", "--config", path.to_str().expect("UTF-8")]);
+        command
             .current_dir(dir.path())
+            .envs(environment)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("segue starts");
+            .stderr(Stdio::piped());
+        let mut child = place.inside(|| command.spawn()).expect("segue starts");
         let log = Arc::default();
         keep(&log, child.stdout.take().expect("piped"));
         keep(&log, child.stderr.take().expect("piped"));
@@ -124,7 +135,12 @@ impl Setup {
 impl Proxy {
     /// A configuration over `nodes`, with thresholds that suit a test.
     pub(crate) fn over(nodes: &[&Server]) -> Setup {
-        let (listen, http) = (Port::reserve(), Port::reserve());
+        Self::over_at(&Place::loopback(), nodes)
+    }
+
+    /// The same, to be started there.
+    pub(crate) fn over_at(place: &Place, nodes: &[&Server]) -> Setup {
+        let (listen, http) = (Port::reserve_at(place), Port::reserve_at(place));
         let dir = TempDir::new().expect("a temporary directory");
         let nodes: Vec<_> = NAMES
             .iter()
@@ -132,8 +148,7 @@ impl Proxy {
             .map(|(name, it)| json!({ "name": name, "address": it.addr().to_string() }))
             .collect();
         // The whole set can be run against either kind of upstream connection.
-        let upstream =
-            std::env::var("SEGUE_TEST_UPSTREAM").unwrap_or_else(|_| "dedicated".to_owned());
+        let upstream = std::env::var("SEGUE_TEST_UPSTREAM").unwrap_or_else(|_| "shared".to_owned());
         let config = json!({
             "listen": [{ "address": listen.addr().to_string() }],
             "http": { "address": http.addr().to_string() },
@@ -148,7 +163,7 @@ impl Proxy {
             "sessions": { "max": 2000, "upstream": upstream },
             "log": { "level": "debug", "format": "json" },
         });
-        Setup { config, listen, http, dir }
+        Setup { config, place: place.clone(), environment: Vec::new(), listen, http, dir }
     }
 
     /// Starts Segue over `nodes` and waits until it knows their primary.

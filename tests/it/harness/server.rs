@@ -1,7 +1,7 @@
 //! A real redis-server or valkey-server on a reserved port, without persistence.
 
 use super::process::Process;
-use super::{Client, Port, Value, eventually};
+use super::{Client, Place, Port, Value, eventually};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn binary(self) -> PathBuf {
+    pub(crate) fn binary(self) -> PathBuf {
         let (name, variable) = match self {
             Self::Redis => ("redis-server", "SEGUE_REDIS_SERVER"),
             Self::Valkey => ("valkey-server", "SEGUE_VALKEY_SERVER"),
@@ -46,22 +46,33 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Server {
     kind: Kind,
+    place: Place,
     port: Port,
     dir: TempDir,
     extra: Vec<String>,
     login: Option<String>,
+    /// Where replicas reach it, if that is not its address.
+    replication: Option<SocketAddr>,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
 impl Server {
     /// A node that is not started yet; its address is already its own.
     pub(crate) fn reserve(kind: Kind, extra: &[&str]) -> Self {
+        Self::reserve_at(&Place::loopback(), kind, extra)
+    }
+
+    pub(crate) fn reserve_at(place: &Place, kind: Kind, extra: &[&str]) -> Self {
         Self {
             kind,
-            port: Port::reserve(),
+            place: place.clone(),
+            port: Port::reserve_at(place),
             dir: TempDir::new().expect("a temporary directory"),
             extra: extra.iter().map(ToString::to_string).collect(),
             login: None,
+            replication: None,
+            environment: Vec::new(),
             process: None,
         }
     }
@@ -79,16 +90,28 @@ impl Server {
     /// A started replica; see [`super::wait_in_sync`].
     pub(crate) fn replica_of(primary: &Self, extra: &[&str]) -> Self {
         let mut server = Self::reserve(primary.kind, extra);
-        let (host, port) = (primary.addr().ip().to_string(), primary.addr().port().to_string());
-        server.extra.extend(["--replicaof".to_owned(), host, port]);
-        server.login.clone_from(&primary.login);
-        server.spawn();
+        server.start_as_replica(primary);
         server
+    }
+
+    /// Starts a reserved node as a replica, without waiting for it.
+    pub(crate) fn start_as_replica(&mut self, primary: &Self) {
+        let addr = primary.replication_addr();
+        let (host, port) = (addr.ip().to_string(), addr.port().to_string());
+        self.extra.extend(["--replicaof".to_owned(), host, port]);
+        self.login.clone_from(&primary.login);
+        self.spawn();
     }
 
     /// The password of `default` that the harness itself uses.
     pub(crate) fn log_in_with(&mut self, password: &str) {
         self.login = Some(password.to_owned());
+    }
+
+    /// A variable in the environment of every process that is started later.
+    #[allow(dead_code, reason = "the fault matrix uses it")]
+    pub(crate) fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts the process and waits until it answers.
@@ -99,16 +122,18 @@ impl Server {
 
     fn spawn(&mut self) {
         assert!(self.process.is_none(), "started already");
-        let child = Command::new(self.kind.binary())
-            .args(["--port", &self.addr().port().to_string(), "--bind", "127.0.0.1"])
+        let (ip, port) = (self.addr().ip().to_string(), self.addr().port().to_string());
+        let mut command = Command::new(self.kind.binary());
+        command
+            .args(["--port", &port, "--bind", &ip, "--protected-mode", "no"])
             .args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"])
             .args(["--enable-debug-command", "yes", "--logfile", "server.log"])
             .args(&self.extra)
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .spawn()
-            .expect("the server starts");
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let child = self.place.inside(|| command.spawn()).expect("the server starts");
         self.process = Some(Process::new(child));
     }
 
@@ -122,6 +147,16 @@ impl Server {
 
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.port.addr()
+    }
+
+    /// Where replicas reach it.
+    pub(crate) fn replication_addr(&self) -> SocketAddr {
+        self.replication.unwrap_or_else(|| self.addr())
+    }
+
+    #[allow(dead_code, reason = "the fault matrix uses it")]
+    pub(crate) const fn set_replication_addr(&mut self, addr: SocketAddr) {
+        self.replication = Some(addr);
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -157,6 +192,11 @@ impl Server {
         let dump = self.dir.path().join("dump.rdb");
         if dump.exists() {
             fs::remove_file(dump).expect("the dump can be removed");
+        }
+        // Made by servers with `appendonly yes`; most tests have none.
+        let appended = self.dir.path().join("appendonlydir");
+        if appended.exists() {
+            fs::remove_dir_all(appended).expect("the files can be removed");
         }
         self.start();
     }
@@ -202,7 +242,8 @@ impl Server {
     pub(crate) fn follows(&self, primary: &Self) -> bool {
         self.try_info("replication").is_some_and(|it| {
             it["role"] == "slave"
-                && it["master_port"] == primary.addr().port().to_string()
+                && it["master_host"] == primary.replication_addr().ip().to_string()
+                && it["master_port"] == primary.replication_addr().port().to_string()
                 && it["master_link_status"] == "up"
         })
     }

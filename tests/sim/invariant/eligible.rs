@@ -17,7 +17,6 @@ impl Sim {
     /// Whether what proxy `p` was told allows to promote `node`, by rules of our own.
     pub(super) fn is_eligible(&self, p: usize, node: usize) -> Result<(), String> {
         let eyes = &self.checker.eyes[p];
-        let Some(served) = &eyes.served else { return Err("nobody ever served".to_owned()) };
         let Known { report: Some(report), point: Some(point), .. } = &eyes.known[node] else {
             return Err("it never reported".to_owned());
         };
@@ -32,6 +31,11 @@ impl Sim {
         if link.state == LinkState::Syncing && !amnesia {
             return Err("it is being synchronised".to_owned());
         }
+        let Some(served) = &eyes.served else {
+            // Dead before anybody came: what its replicas have is all that is known.
+            let is_orphan = matches!(link.state, LinkState::Down { .. }) && report.offset > 1;
+            return if is_orphan { Ok(()) } else { Err("nobody ever served".to_owned()) };
+        };
         if let LinkState::Down { secs } = link.state {
             let lost = eyes.serving.map_or(0, |it| eyes.known[it].good_at);
             let lost = eyes.held_at.map_or(lost, |it| it.min(lost));
@@ -42,7 +46,12 @@ impl Sim {
             }
         }
         let served_point = eyes.served_point.unwrap_or(*point);
-        if !self.data.descends(served_point.history, point.history) && report.keys > 0 {
+        // Turned by hand until nobody was primary: whoever continues the history has it all.
+        let turned = eyes.serving.and_then(|it| eyes.known[it].report.as_ref());
+        let is_turned = turned.is_some_and(|it| !it.is_primary());
+        let is_successor = is_turned && self.data.descends(point.history, served_point.history);
+        let is_kin = is_successor || self.data.descends(served_point.history, point.history);
+        if !is_kin && report.keys > 0 {
             return Err("its data is of another history".to_owned());
         }
         if report.keys == 0 && self.data.keys(served_point) > 0 {

@@ -5,12 +5,14 @@ use super::eyes::least;
 use crate::proxy::micros;
 use crate::sim::Sim;
 use crate::swarm::Us;
+use segue::pure::topology::{Link, LinkState};
+use std::collections::BTreeSet;
 
 impl Sim {
     pub(super) fn check_evidence(&mut self, p: usize) {
         let eyes = &self.checker.eyes[p];
         let Some(serving) = eyes.serving else {
-            return self.fail("evidence", "a promotion before anybody served".to_owned());
+            return self.check_orphans(p);
         };
         // Nothing is left to wait for if it says itself that it is a replica.
         let report = eyes.known[serving].report.as_ref();
@@ -23,6 +25,24 @@ impl Sim {
         let least = micros(least(params));
         self.check(silent >= least, "evidence", || {
             format!("node {serving} was well {silent} us ago, and is given up already")
+        });
+    }
+
+    /// Before anybody served: only if all but one node are replicas of that one, and lost it.
+    fn check_orphans(&mut self, p: usize) {
+        let links: Vec<_> = self.checker.eyes[p]
+            .known
+            .iter()
+            // What the dead one said in its life does not count.
+            .map(|it| if it.streak > 0 { it.report.as_ref() } else { None })
+            .map(|it| it.and_then(|it| it.link()).cloned())
+            .collect();
+        let hosts: BTreeSet<_> = links.iter().flatten().map(|it| it.host.clone()).collect();
+        let lost = |it: &Link| matches!(it.state, LinkState::Down { .. });
+        let all_lost = links.iter().flatten().all(lost);
+        let missing = links.iter().filter(|it| it.is_none()).count();
+        self.check(hosts.len() == 1 && all_lost && missing <= 1, "evidence", || {
+            format!("a promotion before anybody served: {links:?}")
         });
     }
 }

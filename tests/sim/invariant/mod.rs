@@ -182,7 +182,7 @@ impl Sim {
                     self.checker.eyes[p].opened(node);
                 }
             }
-            Action::Order(Order::Promote { node, epoch }) => {
+            Action::Order(Order::Promote { node, epoch, .. }) => {
                 let node = usize::from(node.0);
                 self.check_candidate(p, node, *epoch);
                 self.check_barrier(p, *epoch);
@@ -201,8 +201,12 @@ impl Sim {
             Action::Order(Order::Follow { node, primary, .. }) => {
                 self.check_rejoin(p, usize::from(node.0), usize::from(primary.0));
             }
-            Action::Order(Order::Pause { .. } | Order::Unpause { .. })
+            Action::Order(
+                Order::Pause { .. } | Order::Unpause { .. } | Order::Reconnect { .. },
+            )
             | Action::Tell(_)
+            | Action::Adopted(_)
+            | Action::Fence { .. }
             | Action::Probe(_)
             | Action::Watch(_)
             | Action::Note(_) => {}

@@ -8,7 +8,7 @@ use segue::pure::failover::{Order, Outcome};
 impl Sim {
     /// An order's outcome is told.
     pub(super) fn note_outcome(&mut self, p: usize, order: &Order, outcome: &Outcome) {
-        let Order::Promote { node, epoch } = order else { return };
+        let Order::Promote { node, epoch, .. } = order else { return };
         let node = usize::from(node.0);
         let run = self.checker.eyes[p].known[node].report.as_ref().map(|it| it.run_id);
         if *outcome == Outcome::Done {

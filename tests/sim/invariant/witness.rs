@@ -4,8 +4,11 @@
 use crate::node::report::host;
 use crate::proxy::micros;
 use crate::sim::Sim;
-use crate::swarm::SECOND;
+use crate::swarm::{SECOND, Us};
 use segue::pure::topology::LinkState;
+
+/// A primary that has nothing to say says so after ten seconds.
+const WORD_MAX: Us = 12 * SECOND;
 
 impl Sim {
     pub(super) fn check_witness(&mut self, p: usize) {
@@ -22,7 +25,9 @@ impl Sim {
             let LinkState::Up { idle_secs } = link.state else { continue };
             let received_at = known.asked.saturating_sub((idle_secs + 1) * SECOND);
             let is_well = known.streak >= params.rise.max(2);
-            let testifies = is_well && link.host == host(serving) && received_at > lost_at;
+            let still_counts = (idle_secs + 1) * SECOND <= WORD_MAX;
+            let testifies =
+                is_well && still_counts && link.host == host(serving) && received_at > lost_at;
             self.check(!testifies, "witness", || {
                 format!("node {node} still receives from node {serving}, which is given up")
             });

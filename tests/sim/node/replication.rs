@@ -55,6 +55,21 @@ impl Sim {
         Ok(())
     }
 
+    /// `CLIENT KILL TYPE master`: what was received and not applied is lost with the connection,
+    /// and it connects anew at once.
+    pub(crate) fn cut_link(&mut self, n: usize) {
+        let now = self.now;
+        let Some(process) = &mut self.nodes[n].process else { return };
+        if let Role::Replica { of, link: Link::Up { .. } } = process.role {
+            process.role = Role::Replica { of, link: Link::Down };
+            process.down_since = Some(now);
+            process.cached = true;
+            process.unapplied.clear();
+            process.received = process.offset;
+            process.retry_at = now + MS;
+        }
+    }
+
     /// Everybody's links move on.
     pub(crate) fn pump(&mut self) {
         for n in 0..self.nodes.len() {

@@ -4,6 +4,8 @@
 //! A key names the database that its client believes to have selected, so that a command that
 //! runs in another one is noticed at once.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "only what matters here are named")]
+
 use crate::data::Write;
 use crate::sim::Sim;
 

@@ -5,6 +5,7 @@ use crate::network::End;
 use crate::sim::{Event, Sim};
 use crate::swarm::{MS, SECOND, Us};
 use segue::pure::failover::{self, Finding, Order, Outcome};
+use segue::pure::topology::Report;
 
 /// As `control::executor` has it.
 const ORDER_MAX: Us = SECOND;
@@ -102,6 +103,9 @@ impl Sim {
                 Reply::Over(Outcome::Refused("loading".to_owned()))
             }
             Some((Finding::Good(report), _)) if report.is_primary() => Reply::Over(Outcome::Done),
+            Some((Finding::Good(report), _)) if follows_another(&report, order) => {
+                Reply::Over(Outcome::Refused("it follows another".to_owned()))
+            }
             Some((Finding::Good(_) | Finding::Impaired { report: Some(_), .. }, _)) => {
                 Reply::Connected(run)
             }
@@ -121,6 +125,10 @@ impl Sim {
             }
             Order::Unpause { .. } => {
                 self.nodes[node].paused_until = 0;
+                return Outcome::Done;
+            }
+            Order::Reconnect { .. } => {
+                self.cut_link(node);
                 return Outcome::Done;
             }
             Order::Follow { primary, .. } => Some(usize::from(primary.0)),
@@ -174,4 +182,10 @@ impl Sim {
         self.check_ordered(proxy, &order, &outcome);
         self.step(proxy, failover::Event::Ordered { order, outcome });
     }
+}
+
+/// Whether a candidate follows another primary by now than when it was chosen.
+fn follows_another(report: &Report, order: &Order) -> bool {
+    let Order::Promote { follows: Some(expected), .. } = order else { return false };
+    report.link().is_some_and(|it| (&it.host, it.port) != (&expected.host, expected.port))
 }

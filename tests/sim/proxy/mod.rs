@@ -95,8 +95,8 @@ impl Sim {
                 Action::Watch(_) => {}
                 Action::Order(order) => self.order(p, order),
                 Action::Note(note) => self.note(p, &note),
-                // The notes say as much.
-                Action::Tell(_) => {}
+                // The notes say as much; nobody asks for an adoption or a fence here.
+                Action::Tell(_) | Action::Adopted(_) | Action::Fence { .. } => {}
             }
         }
         self.check_stepped(p);

@@ -21,6 +21,7 @@
 //! Streamed strings and aggregates (`$?`, `*?`, `;`, `.` of the RESP3 text): no server
 //! sends them, so they are an error, like any unknown type.
 
+mod quick;
 mod read;
 #[cfg(test)]
 mod read_test;
@@ -120,6 +121,17 @@ impl Scanner {
     /// they are not looked at again. After [`Scan::Frame`] the scanner expects the next
     /// reply, which starts `len` bytes into the input.
     pub fn scan(&mut self, input: &[u8]) -> Scan {
+        // With nothing of a reply seen, `at` is 0 and no level is open.
+        if self.first == 0
+            && matches!(self.state, State::Type)
+            && let Some(len) = quick::whole(input)
+        {
+            #[cfg(test)]
+            {
+                self.steps += len;
+            }
+            return Scan::Frame { len };
+        }
         match self.advance(input) {
             Ok(false) => Scan::Partial,
             Ok(true) => {

@@ -1,6 +1,7 @@
 //! Looks at the arguments of a request whose end the scanner has found.
 
 use super::inline;
+use crate::pure::resp::number::short;
 use crate::pure::resp::write;
 
 /// Longer names and subcommands exist in no server: [`head`] shows them as empty.
@@ -54,6 +55,9 @@ fn short_arg(input: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 
 /// The number at the start of `input` and what follows its line end.
 fn number_line(input: &[u8]) -> Option<(i64, &[u8])> {
+    if let Some((value, rest)) = short(input) {
+        return Some((i64::try_from(value).unwrap_or(i64::MAX), rest));
+    }
     let mut value = 0_i64;
     for (at, &byte) in input.iter().enumerate() {
         match byte {

@@ -31,6 +31,7 @@ mod args;
 mod args_test;
 mod error;
 mod inline;
+mod quick;
 #[cfg(test)]
 mod scan_test;
 
@@ -147,6 +148,16 @@ impl Scanner {
     /// they are not looked at again. After [`Scan::Frame`] and [`Scan::Ignored`] the
     /// scanner expects the next request, which starts `len` bytes into the input.
     pub fn scan(&mut self, input: &[u8]) -> Scan {
+        // With nothing of a request seen, `at` is 0.
+        if matches!(self.state, State::Start)
+            && let Some(len) = quick::whole(input, &self.limits)
+        {
+            #[cfg(test)]
+            {
+                self.steps += len;
+            }
+            return Scan::Frame { len };
+        }
         match self.advance(input) {
             Ok(None) => Scan::Partial,
             Ok(Some(end)) => {

@@ -91,6 +91,14 @@ fn was_sent(sim: &Sim, request: &Request) -> bool {
     })
 }
 
+impl Sim {
+    /// Whether an `EXEC` was written on a link that was lost.
+    fn was_exec_sent(&self) -> bool {
+        let exec = b"*1\r\n$4\r\nEXEC\r\n";
+        self.lost.iter().any(|it| it.windows(exec.len()).any(|it| it == exec))
+    }
+}
+
 /// A transaction ran wholly, on one connection of one node, or not at all.
 fn transactions(sim: &Sim, setup: Setup) {
     for transaction in &sim.client.transactions {

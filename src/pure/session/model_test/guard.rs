@@ -19,8 +19,10 @@ pub(super) struct Confirmed {
     from: u64,
     /// What was confirmed, by sequence number.
     runs: BTreeSet<u64>,
-    /// How many outcomes were looked at.
+    /// How many outcomes were looked at, and which of those are to be looked at again: what is
+    /// queued in a transaction that has not run.
     checked: usize,
+    open: Vec<usize>,
 }
 
 /// What happens to a round.
@@ -96,17 +98,18 @@ impl Sim {
         if self.world.rounds.is_empty() {
             return;
         }
-        for (request, outcome) in self.client.outcomes.iter().skip(self.confirmed.checked) {
-            let queued;
-            let told = match (outcome, request.name().as_str()) {
-                (Outcome::Done, "EXEC") => {
-                    queued = self.client.transactions.last().map(|it| it.queue.clone());
-                    queued.as_deref().unwrap_or_default()
-                }
-                (Outcome::Done, _) => std::slice::from_ref(request),
-                _ => continue,
+        let new = self.confirmed.checked..self.client.outcomes.len();
+        let looked_at = std::mem::take(&mut self.confirmed.open).into_iter().chain(new);
+        for at in looked_at.collect::<Vec<_>>() {
+            let (request, outcome) = &self.client.outcomes[at];
+            let outcome = match outcome {
+                Outcome::Queued(number) => self.client.transactions[*number].outcome.as_ref(),
+                outcome => Some(outcome),
             };
-            for request in told.iter().filter(|it| it.is_write()) {
+            if outcome.is_none() {
+                self.confirmed.open.push(at);
+            }
+            if outcome == Some(&Outcome::Done) && request.is_write() {
                 let run = self.store.last_run(&request.token);
                 let is_confirmed = run.is_none_or(|it| self.confirmed.runs.contains(&it.seq));
                 assert!(is_confirmed, "acknowledged, and not confirmed: {request:?} {run:?}");

@@ -464,12 +464,6 @@ impl Sim {
         panic!("not answered: {:?} {:#?}", self.client.waiting, self.session);
     }
 
-    /// Whether an `EXEC` was written on a link that was lost.
-    pub(super) fn was_exec_sent(&self) -> bool {
-        let exec = b"*1\r\n$4\r\nEXEC\r\n";
-        self.lost.iter().any(|it| it.windows(exec.len()).any(|it| it == exec))
-    }
-
     /// Lets everything heal, and requires that every request is answered.
     pub(super) fn heal(&mut self) {
         for node in &mut self.nodes {

@@ -1,0 +1,124 @@
+//! Sessions that share a connection, and one among them that asks for more than it takes.
+
+use crate::harness::{Client, Kind, Proxy, Server, encode, eventually};
+use serde_json::json;
+
+on_both!(
+    a_large_reply_that_nobody_reads_holds_nobody_else_up,
+    a_reader_that_leaves_too_much_unread_is_ended,
+    a_pipeline_of_100_000_commands_starves_nobody,
+);
+
+/// What Segue may grow by while a reply of [`LARGE_BYTES`] waits for its reader.
+const GROWTH_KIB_MAX: u64 = 12 * 1024;
+const LARGE_BYTES: usize = 64 * 1024 * 1024;
+
+fn start(node: &Server) -> Proxy {
+    let setup = Proxy::over(&[node]).with(|it| it["sessions"]["upstream"] = json!("shared"));
+    let proxy = setup.start();
+    proxy.wait_ready();
+    // A node that sends so much at once may miss a probe.
+    proxy.announce_failover();
+    proxy
+}
+
+/// Connections of clients at `node` that are not Segue's own, nor the one that asks.
+fn connections(node: &Server) -> usize {
+    let list = node.call(&["CLIENT", "LIST"]).text();
+    list.lines().filter(|it| !it.contains("name=segue") && !it.contains("cmd=client")).count()
+}
+
+/// Goal: the first large reply of a session comes over the shared connection; while its client
+/// reads nothing it is not gathered, and others are served, by another connection; then the client
+/// gets all of it.
+///
+/// Method: ask for 64 MiB, do not read, and have others work meanwhile.
+fn a_large_reply_that_nobody_reads_holds_nobody_else_up(kind: Kind) {
+    let node = Server::primary(kind);
+    let value = "v".repeat(LARGE_BYTES);
+    node.call(&["SET", "large", &value]);
+    let proxy = start(&node);
+    let mut others: Vec<Client> = (0..3).map(|_| proxy.client()).collect();
+    for other in &mut others {
+        assert_eq!(other.call(&["PING"]), "+PONG");
+    }
+    let before = proxy.peak_kib();
+    let mut slow = proxy.client();
+    slow.send_all(&[&["GET", "large"], &["ECHO", "behind"]]);
+    eventually("the node is held back", || {
+        let list = node.call(&["CLIENT", "LIST"]).text();
+        let waiting = list.split("omem=").skip(1).filter_map(|it| it.split(' ').next());
+        waiting.filter_map(|it| it.parse::<usize>().ok()).any(|it| it > 0).then_some(())
+    });
+
+    for (n, other) in others.iter_mut().enumerate() {
+        for round in 0..10 {
+            let key = format!("k:{n}:{round}");
+            assert_eq!(other.call(&["SET", &key, "v"]), "+OK");
+            assert_eq!(other.call(&["GET", &key]), "v");
+        }
+    }
+    assert_eq!(proxy.client().call(&["PING"]), "+PONG", "somebody new");
+    let grown = proxy.peak_kib().saturating_sub(before);
+    assert!(grown < GROWTH_KIB_MAX, "grew by {grown} KiB");
+
+    assert!(slow.read() == value.as_str(), "the value changed");
+    assert_eq!(slow.read(), "behind");
+    // From here on it has a connection of its own.
+    slow.send_all(&[&["GET", "large"], &["ECHO", "again"]]);
+    assert!(slow.read() == value.as_str(), "the value changed");
+    assert_eq!(slow.read(), "again");
+}
+
+/// Goal: what one session leaves unread is bounded, whatever it asks for: beyond the limit it is
+/// ended, with the reason counted; others are served before and after.
+///
+/// Method: ask for 75 MiB in replies that are each too small to pass as they come.
+fn a_reader_that_leaves_too_much_unread_is_ended(kind: Kind) {
+    let node = Server::primary(kind);
+    node.call(&["SET", "some", &"v".repeat(48 * 1024)]);
+    let proxy = start(&node);
+    let mut other = proxy.client();
+    assert_eq!(other.call(&["PING"]), "+PONG");
+    let before = proxy.peak_kib();
+    let mut slow = proxy.client();
+    slow.send(&encode(&["GET", "some"]).repeat(2_200));
+    eventually("the slow reader is ended", || {
+        assert_eq!(other.call(&["ECHO", "here"]), "here");
+        let ended = proxy.metric("segue_sessions_closed_total{reason=\"slow_reader\"}");
+        (ended > 0.0).then_some(())
+    });
+    let grown = proxy.peak_kib().saturating_sub(before);
+    // A queue of bytes doubles as it grows.
+    assert!(grown < 2 * 64 * 1024 + GROWTH_KIB_MAX, "grew by {grown} KiB");
+    assert_eq!(other.call(&["PING"]), "+PONG");
+    assert_eq!(connections(&node), 1, "the shared connection is still the same");
+}
+
+/// Goal: a session with very much to do takes turns with others.
+///
+/// Method: one sends 100,000 commands at once; meanwhile another makes 20 calls, of which
+/// the last is answered before the 100,000 are.
+fn a_pipeline_of_100_000_commands_starves_nobody(kind: Kind) {
+    const COMMANDS: usize = 100_000;
+    let node = Server::primary(kind);
+    let proxy = start(&node);
+    let mut other = proxy.client();
+    assert_eq!(other.call(&["PING"]), "+PONG");
+    let mut busy = proxy.client();
+    let mut writing = busy.writer();
+    let writer = std::thread::spawn(move || {
+        use std::io::Write as _;
+        writing.write_all(&encode(&["INCR", "busy"]).repeat(COMMANDS)).expect("segue takes it");
+    });
+    assert_eq!(busy.read(), ":1");
+    for n in 1..=20 {
+        assert_eq!(other.call(&["INCR", "other"]).integer(), n);
+    }
+    let done = other.call(&["GET", "busy"]).text().parse::<usize>().expect("a count");
+    assert!(done < COMMANDS, "the other waited until all was done");
+    for n in 2..=COMMANDS {
+        assert_eq!(busy.read().integer(), n as i64);
+    }
+    writer.join().expect("the writer ends");
+}
