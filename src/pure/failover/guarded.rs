@@ -65,6 +65,12 @@ impl Brain {
         is_same.then_some(acked.offset)
     }
 
+    /// The same where nothing is promised, or known, of it: 0.
+    pub(super) fn acknowledged_floor(&self, anchor: &Report) -> u64 {
+        let guarded = self.params.guarded.and_then(|_| self.known_floor(anchor));
+        guarded.unwrap_or(0)
+    }
+
     /// A node serves that somebody else promoted. If it lacks what was acknowledged, that is
     /// lost; nothing is known about what is safe in its history.
     pub(super) fn note_heir(&mut self, anchor: &Report) {

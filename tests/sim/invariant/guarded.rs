@@ -37,9 +37,7 @@ impl Sim {
         // A proxy that was restarted itself knows nothing, and takes the primary that it finds.
         let eyes = &self.checker.eyes[p];
         let is_new = eyes.serving.is_none();
-        // One that its predecessor says it follows now was chosen by somebody else.
-        let is_followed = !eyes.candidates.contains_key(&eyes.epoch);
-        let is_void = is_new || is_followed || self.checker.meddled;
+        let is_void = is_new || self.checker.meddled;
         let Some(promise) = self.swarm.guarded.filter(|_| !is_void) else { return };
         for write in missing {
             let Some(copies) = self.checker.copies.get(write).cloned() else { continue };
