@@ -21,6 +21,9 @@ const HUMANS_PER_RUNS: u64 = 25;
 /// One seed in so many is run twice, and both runs must be the same, bit for bit.
 const TWICE_EVERY: u64 = 100;
 
+/// After so many seeds a sweep tells how far it is.
+const PROGRESS_EVERY: usize = 5_000;
+
 /// How one run ended.
 struct Ran {
     seed: u64,
@@ -104,7 +107,9 @@ fn sweep() {
                         run(seed, false)
                     };
                     failed.fetch_add(u64::from(it.violation.is_some()), Ordering::Relaxed);
-                    ran.lock().unwrap().push(it);
+                    let mut ran = ran.lock().unwrap();
+                    ran.push(it);
+                    tell_progress(&ran);
                 }
             });
         }
@@ -117,6 +122,17 @@ fn sweep() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
     let humans: u64 = ran.iter().map(|it| it.stats.humans_needed).sum();
     assert!(humans <= count / HUMANS_PER_RUNS + 2, "a human is needed in {humans} runs");
+}
+
+/// A long sweep tells where it is, and at once what it has found.
+fn tell_progress(ran: &[Ran]) {
+    if let Some(failure) = ran.last().and_then(describe) {
+        eprintln!("found: {failure}");
+    }
+    if ran.len().is_multiple_of(PROGRESS_EVERY) {
+        let failures = ran.iter().filter(|it| it.violation.is_some()).count();
+        eprintln!("so far {} seeds, {failures} violations", ran.len());
+    }
 }
 
 fn describe(ran: &Ran) -> Option<String> {
