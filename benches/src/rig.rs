@@ -79,6 +79,8 @@ impl Rig {
                 None => self.session.on_node(&mut self.world, now, read),
                 Some(mux) => deal(&mut self.session, mux, &mut self.world, now, read),
             }
+            // The shell moves them into the metrics.
+            self.world.timings.clear();
             let n = self.session.to_client().len();
             self.session.delivered(n);
             delivered += n;
@@ -142,7 +144,7 @@ impl Taker for Taking<'_> {
 
     fn part(&mut self, start: &[u8], passable: usize, missing: usize) -> bool {
         assert!(self.session.takes_part(self.world, start, missing), "a reply is kept");
-        if self.session.on_shared_part(&start[..passable]) {
+        if self.session.on_shared_part(self.world, &start[..passable]) {
             self.session.deliver_later(&start[..passable]);
         }
         true

@@ -111,6 +111,11 @@ fn a_full_hold_refuses_the_newest(kind: Kind) {
         client.send_all(&[&["SET", "late", &value], &["ECHO", "still in order"]]);
     }
     let refused = eventually("the hold is full", || late.iter().position(|it| !it.is_silent()));
+    // One MiB holds no more than three of 300 KiB.
+    eventually("all others are refused", || {
+        let full = proxy.metric("segue_commands_refused_total{reason=\"full\"}");
+        (full >= 5.0).then_some(())
+    });
     let reply = late[refused].read();
     assert!(reply.to_string().starts_with("-TRYAGAIN Segue: "), "{reply}");
     assert!(early.is_silent(), "what was held first stays held");

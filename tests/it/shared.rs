@@ -28,6 +28,13 @@ fn connections(node: &Server) -> usize {
     list.lines().filter(|it| !it.contains("name=segue") && !it.contains("cmd=client")).count()
 }
 
+/// Bytes in the output buffers of `node`.
+fn unread(node: &Server) -> usize {
+    let list = node.call(&["CLIENT", "LIST"]).text();
+    let waiting = list.split("omem=").skip(1).filter_map(|it| it.split(' ').next());
+    waiting.filter_map(|it| it.parse::<usize>().ok()).sum()
+}
+
 /// Goal: the first large reply of a session comes over the shared connection; while its client
 /// reads nothing it is not gathered, and others are served, by another connection; then the client
 /// gets all of it.
@@ -45,10 +52,14 @@ fn a_large_reply_that_nobody_reads_holds_nobody_else_up(kind: Kind) {
     let before = proxy.peak_kib();
     let mut slow = proxy.client();
     slow.send_all(&[&["GET", "large"], &["ECHO", "behind"]]);
+    // What is sent before that waits behind the large reply. Settled when five looks in a row see
+    // the same.
+    let (mut last, mut same) = (0, 0);
     eventually("the node is held back", || {
-        let list = node.call(&["CLIENT", "LIST"]).text();
-        let waiting = list.split("omem=").skip(1).filter_map(|it| it.split(' ').next());
-        waiting.filter_map(|it| it.parse::<usize>().ok()).any(|it| it > 0).then_some(())
+        let waiting = unread(&node);
+        same = if waiting > 0 && waiting == last { same + 1 } else { 0 };
+        last = waiting;
+        (same == 5).then_some(())
     });
 
     for (n, other) in others.iter_mut().enumerate() {

@@ -218,17 +218,29 @@ impl Log {
 
     /// Removes the first entry.
     pub(super) fn pop(&mut self) -> Option<Entry> {
-        self.pop_answered().map(|it| it.0)
+        self.forget(self.entries.front()?.len);
+        self.entries.pop_front()
     }
 
-    /// Removes the first entry, and says when the last of it was sent that is still here.
-    pub(super) fn pop_answered(&mut self) -> Option<(Entry, Option<Time>)> {
-        let entry = self.entries.pop_front()?;
-        self.bytes.advance(entry.len);
-        let sent = entry.len.min(self.sent);
+    /// Removes the first entry for good.
+    pub(super) fn drop_front(&mut self) {
+        if let Some(first) = self.entries.front() {
+            self.forget(first.len);
+            self.entries.pop_front();
+        }
+    }
+
+    /// The first `len` bytes go.
+    fn forget(&mut self, len: usize) {
+        self.bytes.advance(len);
+        let sent = len.min(self.sent);
         self.sent -= sent;
-        let sent_at = self.sent_at.take(sent);
-        Some((entry, sent_at))
+        self.sent_at.take(sent);
+    }
+
+    /// When the last byte of the first entry was sent, if all were that are here.
+    pub(super) fn front_sent_at(&self) -> Option<Time> {
+        self.sent_at.of(self.entries.front()?.len)
     }
 
     /// Removes the first entry and says how far it got.

@@ -5,7 +5,7 @@ use super::log::Entry;
 use super::machine::{End, Link, Passing, Session};
 use super::state::{Change, ReplyMode};
 use super::subscription::Kind;
-use super::{Expect, NoReplicas, Proof, World, identity, scan, timing};
+use super::{Expect, Family, NoReplicas, Proof, Timing, World, identity, scan, timing};
 use crate::pure::resp::reply::{self, Scan};
 use crate::pure::resp::write::Proto;
 use crate::pure::time::Time;
@@ -205,11 +205,17 @@ impl Session {
 
     /// Takes the first request, which the node has answered, off the log.
     fn pop_answered(&mut self, world: &mut World, now: Time) -> Option<Entry> {
-        let (entry, sent_at) = self.log.pop_answered()?;
-        if let Some(sent_at) = sent_at {
-            timing::note(&mut world.timings, &entry, sent_at, now);
+        self.note_answered(world, now);
+        self.log.pop()
+    }
+
+    /// Notes what the first request took, which the node has answered.
+    fn note_answered(&mut self, world: &mut World, answered: Time) {
+        let Some(&Entry { at: seen, effect, ref expect, .. }) = self.log.front() else { return };
+        let family = Family::of(expect, effect);
+        if let Some(sent) = self.log.front_sent_at() {
+            timing::note(&mut world.timings, Timing { family, seen, sent, answered, count: 1 });
         }
-        Some(entry)
     }
 
     /// Whether the reply `frame` goes to the client as it is and says nothing else. Of a guarded
@@ -227,7 +233,8 @@ impl Session {
     /// not given to the client itself.
     pub fn forward(&mut self, world: &mut World, now: Time, rest: &[u8]) {
         self.out.extend_from_slice(rest);
-        self.pop_answered(world, now);
+        self.note_answered(world, now);
+        self.log.drop_front();
         self.suspect = false;
         if !self.is_proven {
             self.is_known_now(world);

@@ -6,7 +6,6 @@
 //!   pipeline costs as much as a single command.
 
 use super::Expect;
-use super::log::Entry;
 use crate::pure::command::Effect;
 use crate::pure::time::Time;
 use std::collections::VecDeque;
@@ -30,8 +29,8 @@ pub enum Family {
 }
 
 impl Family {
-    fn of(entry: &Entry) -> Self {
-        match (&entry.expect, entry.effect) {
+    pub(super) const fn of(expect: &Expect, effect: Effect) -> Self {
+        match (expect, effect) {
             (Expect::Blocking(_), _) => Self::Blocking,
             (Expect::Script(_) | Expect::ScriptLoad(_), _) => Self::Script,
             (Expect::Exec | Expect::ExecAsNull, _) => Self::Transaction,
@@ -47,21 +46,33 @@ impl Family {
 pub struct Timing {
     /// Their kind.
     pub family: Family,
-    /// From the first look at one to its sending: Segue's part, holding included.
-    pub proxy: Duration,
-    /// From its sending to its answer: the node's part, and the network's.
-    pub upstream: Duration,
+    /// When the first byte of each was seen.
+    pub seen: Time,
+    /// When the last byte of each was sent.
+    pub sent: Time,
+    /// When they were answered.
+    pub answered: Time,
     /// How many.
     pub count: u64,
 }
 
-/// Adds to the last note what is like it.
-pub(super) fn note(timings: &mut Vec<Timing>, entry: &Entry, sent: Time, now: Time) {
-    let (proxy, upstream) = (sent.since(entry.at), now.since(sent));
-    let timing = Timing { family: Family::of(entry), proxy, upstream, count: 1 };
+impl Timing {
+    /// From the first look at one to its sending: Segue's part, holding included.
+    pub const fn proxy(&self) -> Duration {
+        self.sent.since(self.seen)
+    }
+
+    /// From its sending to its answer: the node's part, and the network's.
+    pub const fn upstream(&self) -> Duration {
+        self.answered.since(self.sent)
+    }
+}
+
+/// Adds one more to the last note if it is like it.
+pub(super) fn note(timings: &mut Vec<Timing>, one: Timing) {
     match timings.last_mut() {
-        Some(last) if *last == (Timing { count: last.count, ..timing }) => last.count += 1,
-        _ => timings.push(timing),
+        Some(last) if *last == (Timing { count: last.count, ..one }) => last.count += 1,
+        _ => timings.push(one),
     }
 }
 
@@ -79,8 +90,27 @@ impl Sent {
         }
     }
 
+    /// When the last of the first `n` bytes was sent.
+    pub(super) fn of(&self, n: usize) -> Option<Time> {
+        let mut left = n.checked_sub(1)?;
+        for (run, at) in &self.0 {
+            if left < *run {
+                return Some(*at);
+            }
+            left -= run;
+        }
+        None
+    }
+
     /// The first `n` bytes are done with: when the last of them was sent.
     pub(super) fn take(&mut self, n: usize) -> Option<Time> {
+        if let Some((run, at)) = self.0.front_mut()
+            && *run > n
+            && n > 0
+        {
+            *run -= n;
+            return Some(*at);
+        }
         let (mut left, mut last) = (n, None);
         while left > 0 {
             let (run, at) = self.0.front_mut()?;
@@ -127,15 +157,19 @@ mod tests {
     #[test]
     fn a_pipeline_is_one_note() {
         let mut timings = Vec::new();
-        let entry = Entry { effect: Effect::Write, ..Entry::forward(at(1)) };
+        let family = Family::of(&Expect::Forward, Effect::Write);
+        let one = Timing { family, seen: at(1), sent: at(3), answered: at(7), count: 1 };
         for _ in 0..5 {
-            note(&mut timings, &entry, at(3), at(7));
+            note(&mut timings, one);
         }
-        note(&mut timings, &Entry { effect: Effect::Read, ..Entry::forward(at(1)) }, at(3), at(7));
+        let read = Timing { family: Family::Read, ..one };
+        note(&mut timings, read);
+        assert_eq!(timings, [Timing { count: 5, ..one }, read]);
         let millis = Duration::from_millis;
-        let written =
-            Timing { family: Family::Write, proxy: millis(2), upstream: millis(4), count: 5 };
-        assert_eq!(timings, [written, Timing { family: Family::Read, count: 1, ..written }]);
+        assert_eq!(
+            (one.family, one.proxy(), one.upstream()),
+            (Family::Write, millis(2), millis(4))
+        );
     }
 
     proptest! {
@@ -154,6 +188,7 @@ mod tests {
                     1 => {
                         let n = n.min(model.len());
                         let last = n.checked_sub(1).and_then(|it| model.get(it).copied());
+                        prop_assert_eq!(sent.of(n), last);
                         model.drain(..n);
                         prop_assert_eq!(sent.take(n), last);
                     }

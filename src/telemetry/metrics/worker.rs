@@ -118,8 +118,8 @@ impl WorkerCells {
     /// Adds what requests took.
     pub fn time(&self, timing: &Timing) {
         let family = Family::from(timing.family);
-        self.request_proxy.observe(family, timing.proxy, timing.count);
-        self.request_upstream.observe(family, timing.upstream, timing.count);
+        self.request_proxy.observe(family, timing.proxy(), timing.count);
+        self.request_upstream.observe(family, timing.upstream(), timing.count);
     }
 
     /// Adds what sessions counted.

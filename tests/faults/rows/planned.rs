@@ -3,7 +3,7 @@
 use super::Row;
 use crate::finish::Promise;
 use crate::harness::{eventually, segue};
-use crate::stage::Stage;
+use crate::stage::{Setup, Stage};
 use serde_json::Value as Json;
 
 pub(super) const ROWS: &[Row] = &[
@@ -11,6 +11,7 @@ pub(super) const ROWS: &[Row] = &[
         .promise(Promise::Nothing)
         .bounded(1),
     Row::new("F24c", "segue switchover while replication loses packets", lossy_switchovers)
+        .setup(may_be_taken_back)
         .needs_namespaces()
         .promise(Promise::Nothing)
         .bounded(1),
@@ -26,6 +27,12 @@ const FAILOVERS: usize = 3;
 /// Switchovers over a bad network, and how bad it is.
 const LOSSY_SWITCHOVERS: usize = 5;
 const LOSS_PERCENT: u32 = 20;
+
+/// Who cannot catch up in time, or answer what is in flight, is not waited for.
+fn may_be_taken_back() -> Setup {
+    let warnings = vec!["\"The switchover did not succeed\"".to_owned()];
+    Setup { warnings, ..Setup::default() }
+}
 
 fn switchovers(stage: &mut Stage<'_>) {
     for _ in 0..SWITCHOVERS {
