@@ -8,7 +8,7 @@ use super::phases::Phases;
 use super::prober::Prober;
 use super::publisher::Publisher;
 use super::request::{Change, Kind, Request, busy};
-use super::{Clock, Settings, executor, fence, journal, learner};
+use super::{Clock, Settings, executor, fence, journal, learner, recorder};
 use crate::pure::command::Table;
 use crate::pure::failover::{Action, Adoption, Brain, Event, Fencing, NodeSpec, Order, Progress};
 use crate::pure::time::Time;
@@ -70,12 +70,10 @@ pub async fn run(settings: Settings, ends: Ends) {
     let Ends { route, confirmed, drained, acknowledged, snapshot, table, metrics, .. } = ends;
     let Ends { mut requests, mut signals, mut shutdown, .. } = ends;
     let publisher = Publisher::new(route, confirmed, drained, &events_in);
-    let brain = Brain::new(
-        settings.params.clone(),
-        settings.group.clone(),
-        settings.nodes.clone(),
-        clock.now(),
-    );
+    let began = clock.now();
+    recorder::begin(began, &settings);
+    let brain =
+        Brain::new(settings.params.clone(), settings.group.clone(), settings.nodes.clone(), began);
     let mut driver = Driver {
         clock,
         brain,
@@ -150,7 +148,11 @@ impl Driver {
     fn take(&mut self, event: Event) {
         let now = self.clock.now();
         self.take_acknowledged();
+        let recorded = recorder::is_on().then(|| event.clone());
         let actions = self.brain.step(now, event);
+        if let Some(event) = recorded {
+            recorder::record(now, event, &actions);
+        }
         let is_quiet = actions.is_empty();
         for action in actions {
             match action {

@@ -17,6 +17,7 @@
 //! | `request` | what operators ask for |
 //! | `publisher` | hands out routes, and knows what every worker has confirmed |
 //! | `learner` | asks a new primary for its commands |
+//! | `recorder` | logs at TRACE what the brain is told and decides, to be replayed |
 //! | `journal`, `phases` | log and count each note of the brain, once |
 //!
 //! # Deliberately absent
@@ -33,6 +34,7 @@ mod learner;
 mod phases;
 mod prober;
 mod publisher;
+mod recorder;
 mod request;
 mod settings;
 

@@ -1,10 +1,13 @@
 //! Time as a value: the span since the process started, handed in by the shells.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Add;
 use std::time::Duration;
 
 /// A moment, measured from an arbitrary start (the shells use the start of the process).
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub struct Time(Duration);
 
 impl Time {

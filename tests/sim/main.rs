@@ -25,6 +25,7 @@ mod nemesis;
 mod network;
 mod node;
 mod proxy;
+mod recorded;
 mod rng;
 mod sim;
 mod swarm;

@@ -69,6 +69,7 @@ impl Sim {
                 let worker = self.rng.index(self.swarm.workers);
                 self.proxies[proxy].workers[worker].stuck_until = self.now + span;
             }
+            Fault::Switch => self.ask_switchover(proxy),
             Fault::Forget => {
                 self.close_sessions(proxy);
                 self.start_proxy(proxy);

@@ -11,6 +11,7 @@ use crate::network::Network;
 use crate::node::Node;
 use crate::proxy::Proxy;
 use crate::proxy::executor::{Reply, Stage};
+use crate::proxy::keeper::Question;
 use crate::proxy::session::Sess;
 use crate::rng::Rng;
 use crate::swarm::{MS, Swarm, Us};
@@ -19,6 +20,7 @@ use segue::pure::time::Time;
 use segue::pure::topology::Signal;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt;
 use std::time::Duration;
 
 /// Many times what the longest run needs.
@@ -43,7 +45,14 @@ pub(crate) enum Event {
     OrderTimesOut { proxy: usize, job: u64, stage: Stage },
     RouteArrives { proxy: usize, worker: usize, serial: u64 },
     Confirmed { proxy: usize, serial: u64 },
+    Drained { proxy: usize, serial: u64 },
+    Asked { proxy: usize, serial: u64, to: Option<String>, timeout: Duration },
     Signalled { proxy: usize, serial: u64, signal: Signal },
+    KeeperDialed { proxy: usize, worker: usize, serial: u64, node: usize },
+    KeeperStuck { proxy: usize, worker: usize, serial: u64 },
+    KeeperAsks { proxy: usize, worker: usize, serial: u64, asked: Option<Question> },
+    KeeperHears { proxy: usize, worker: usize, serial: u64, offset: u64, is_enough: bool },
+    KeeperLost { proxy: usize, worker: usize, serial: u64 },
     ClientSpeaks { client: usize },
     Dialed { session: usize, serial: u64 },
     FlowsToNode { session: usize, serial: u64 },
@@ -76,6 +85,25 @@ impl Ord for Scheduled {
     }
 }
 
+/// A hash that takes anything that can be printed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    const fn add(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(5);
+    }
+}
+
+impl fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.add(u64::from(byte));
+        }
+        Ok(())
+    }
+}
+
 /// The world.
 pub(crate) struct Sim {
     pub(crate) now: Us,
@@ -94,8 +122,8 @@ pub(crate) struct Sim {
     pub(crate) healing_from: Option<Us>,
     pub(crate) is_over: bool,
     pub(crate) events: u64,
-    /// Of everything that happened, to compare two runs.
-    pub(crate) digest: u64,
+    /// Of everything that happened, was decided and was answered, to compare two runs.
+    pub(crate) digest: Digest,
     verbose: bool,
 }
 
@@ -118,7 +146,7 @@ impl Sim {
             healing_from: None,
             is_over: false,
             events: 0,
-            digest: 0,
+            digest: Digest::default(),
             rng,
             swarm,
             verbose,
@@ -162,9 +190,7 @@ impl Sim {
             let Some(Reverse(next)) = self.queue.pop() else { break };
             self.now = next.at;
             self.events += 1;
-            self.digest = (self.digest ^ next.at ^ (next.serial << 20))
-                .wrapping_mul(0x0000_0100_0000_01B3)
-                .rotate_left(5);
+            self.digest.add(next.at ^ (next.serial << 20));
             if self.events > EVENTS_MAX {
                 self.fail(
                     "endless",
@@ -217,8 +243,14 @@ impl Sim {
             | Event::OrderReplies { proxy, .. }
             | Event::OrderTimesOut { proxy, .. }
             | Event::Confirmed { proxy, .. }
+            | Event::Drained { proxy, .. }
+            | Event::Asked { proxy, .. }
             | Event::Signalled { proxy, .. } => (*proxy, None),
-            Event::RouteArrives { proxy, worker, .. } => (*proxy, Some(*worker)),
+            Event::RouteArrives { proxy, worker, .. }
+            | Event::KeeperDialed { proxy, worker, .. }
+            | Event::KeeperStuck { proxy, worker, .. }
+            | Event::KeeperHears { proxy, worker, .. }
+            | Event::KeeperLost { proxy, worker, .. } => (*proxy, Some(*worker)),
             Event::ClientSpeaks { client } => {
                 let client = &self.clients[*client];
                 (client.proxy, client.session.map(|it| self.sessions[it].worker))
@@ -236,6 +268,7 @@ impl Sim {
             | Event::Heal
             | Event::Look
             | Event::ProbeArrives { .. }
+            | Event::KeeperAsks { .. }
             | Event::OrderArrives { .. }
             | Event::FlowsToNode { .. } => return None,
         };
@@ -284,7 +317,22 @@ impl Sim {
                 self.route_arrives(proxy, worker, serial);
             }
             Event::Confirmed { proxy, serial } => self.confirmed(proxy, serial),
+            Event::Drained { proxy, serial } => self.drained(proxy, serial),
+            Event::Asked { proxy, serial, to, timeout } => self.asked(proxy, serial, to, timeout),
             Event::Signalled { proxy, serial, signal } => self.signalled(proxy, serial, signal),
+            Event::KeeperDialed { proxy, worker, serial, node } => {
+                self.keeper_dialed(proxy, worker, serial, node);
+            }
+            Event::KeeperStuck { proxy, worker, serial } => {
+                self.keeper_stuck(proxy, worker, serial);
+            }
+            Event::KeeperAsks { proxy, worker, serial, asked } => {
+                self.keeper_asks(proxy, worker, serial, asked);
+            }
+            Event::KeeperHears { proxy, worker, serial, offset, is_enough } => {
+                self.keeper_hears(proxy, worker, serial, offset, is_enough);
+            }
+            Event::KeeperLost { proxy, worker, serial } => self.keeper_lost(proxy, worker, serial),
             Event::ClientSpeaks { client } => self.client_speaks(client),
             Event::Dialed { session, serial } => self.dialed(session, serial),
             Event::FlowsToNode { session, serial } => self.flows_to_node(session, serial),

@@ -2,7 +2,8 @@
 
 use crate::rng::Rng;
 use segue::pure::detect;
-use segue::pure::failover::{Params, Rejoin, Witnessless};
+use segue::pure::failover::{Guarded, Params, Rejoin, Witnessless};
+use segue::pure::session::{GuardedReads, Promise};
 use std::time::Duration;
 
 /// Microseconds.
@@ -38,10 +39,12 @@ pub(crate) enum Fault {
     Stuck,
     /// A proxy is killed and comes back knowing nothing.
     Forget,
+    /// No fault: an operator asks for a switchover.
+    Switch,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Kill,
         Self::Vanish,
         Self::Stop,
@@ -54,6 +57,7 @@ impl Fault {
         Self::Doze,
         Self::Stuck,
         Self::Forget,
+        Self::Switch,
     ];
 
     /// Whether a proxy, or a part of one, stands still.
@@ -107,6 +111,14 @@ pub(crate) struct Swarm {
     pub(crate) backlog: u64,
     pub(crate) think: Us,
     pub(crate) hold_timeout: Us,
+    /// Bytes that one worker may hold.
+    pub(crate) hold_bytes: usize,
+    /// Requests that a client has under way at most.
+    pub(crate) pipeline: usize,
+    /// Nothing goes wrong, and nobody may notice the switchovers.
+    pub(crate) is_calm: bool,
+    /// `durability:`, if writes are guarded.
+    pub(crate) guarded: Option<Promise>,
 }
 
 impl Swarm {
@@ -117,6 +129,15 @@ impl Swarm {
         if faults.is_empty() {
             faults.push(Fault::Kill);
         }
+        let is_calm = rng.chance(8);
+        if is_calm {
+            faults = vec![Fault::Switch];
+        }
+        let guarded = (!is_calm && rng.chance(30)).then(|| promise(rng, nodes));
+        let rule = guarded.map(|it| Guarded {
+            replicas_min: it.replicas,
+            always_quorum: proxies > 1 || rng.chance(20),
+        });
         let priority = |_| if rng.chance(8) { 0 } else { rng.pick(&[100, 100, 100, 50]) };
         let priorities = (0..nodes).map(priority).collect();
         Self {
@@ -125,7 +146,7 @@ impl Swarm {
             workers: rng.pick(&[1, 1, 2]),
             clients: usize::try_from(rng.range(1, 3)).unwrap(),
             priorities,
-            params: params(rng),
+            params: Params { guarded: rule, ..params(rng) },
             faults,
             fault_every: rng.pick(&[500, 1_000, 2_000, 4_000]) * MS,
             chaos_for: rng.range(6, 20) * SECOND,
@@ -137,12 +158,12 @@ impl Swarm {
             ]),
             remembers_role: rng.chance(50),
             latency: rng.pick(&[50, 200, 1_000, 5_000]),
-            spike_percent: rng.pick(&[0, 0, 1, 5]),
+            spike_percent: if is_calm { 0 } else { rng.pick(&[0, 0, 1, 5]) },
             spike: rng.range(20, 400) * MS,
-            answer_lost_percent: rng.pick(&[0, 0, 10, 40]),
+            answer_lost_percent: if is_calm { 0 } else { rng.pick(&[0, 0, 10, 40]) },
             late_orders: rng.chance(15),
             pump_every: rng.pick(&[2, 10, 30]) * MS,
-            apply_lag: rng.pick(&[0, 0, 5, 100, 600]) * MS,
+            apply_lag: rng.pick(if is_calm { &[0, 5, 100] } else { &[0, 0, 5, 100, 600] }) * MS,
             ping_every: rng.pick(&[1, 1, 10]) * SECOND,
             repl_timeout: rng.pick(&[3, 10, 60]) * SECOND,
             sync_for: rng.pick(&[10, 100, 1_000, 3_000]) * MS,
@@ -150,8 +171,19 @@ impl Swarm {
             backlog: rng.pick(&[500, 10_000, 1 << 20]),
             think: rng.pick(&[10, 30, 80]) * MS,
             hold_timeout: rng.pick(&[2, 5, 10]) * SECOND,
+            hold_bytes: if is_calm { 1 << 26 } else { rng.pick(&[1 << 26, 1 << 26, 1 << 26, 600]) },
+            pipeline: rng.pick(&[8, 8, 40]),
+            is_calm,
+            guarded,
         }
     }
+}
+
+fn promise(rng: &mut Rng, nodes: usize) -> Promise {
+    let replicas = if nodes > 2 { rng.pick(&[1, 1, 2]) } else { 1 };
+    let timeout = Duration::from_millis(rng.pick(&[100, 500]));
+    let reads = rng.pick(&[GuardedReads::Local, GuardedReads::Confirmed]);
+    Promise { replicas, timeout, reads }
 }
 
 fn params(rng: &mut Rng) -> Params {

@@ -1,7 +1,7 @@
 //! The tests: many seeds, the same seed twice, and one seed told in full.
 
 use crate::invariant::{Stats, Violation};
-use crate::sim::Sim;
+use crate::sim::{Digest, Sim};
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Mutex;
@@ -18,6 +18,12 @@ const FAILURES_MAX: u64 = 8;
 /// stopped deciding.
 const HUMANS_PER_RUNS: u64 = 25;
 
+/// One seed in so many is run twice, and both runs must be the same, bit for bit.
+const TWICE_EVERY: u64 = 100;
+
+/// After so many seeds a sweep tells how far it is.
+const PROGRESS_EVERY: usize = 5_000;
+
 /// How one run ended.
 struct Ran {
     seed: u64,
@@ -25,7 +31,7 @@ struct Ran {
     stats: Stats,
     micros: u64,
     events: u64,
-    digest: u64,
+    digest: Digest,
 }
 
 fn run(seed: u64, verbose: bool) -> Ran {
@@ -48,8 +54,26 @@ fn run(seed: u64, verbose: bool) -> Ran {
             .or_else(|| payload.downcast_ref::<&str>().map(|it| (*it).to_owned()))
             .unwrap_or_default();
         let violation = Some(Violation { name: "assertion", text, at: 0 });
-        Ran { seed, violation, stats: Stats::default(), micros: 0, events: 0, digest: 0 }
+        Ran {
+            seed,
+            violation,
+            stats: Stats::default(),
+            micros: 0,
+            events: 0,
+            digest: Digest::default(),
+        }
     })
+}
+
+/// Runs a seed twice; any difference is a violation.
+fn run_twice(seed: u64) -> Ran {
+    let (mut one, other) = (run(seed, false), run(seed, false));
+    if (one.digest, one.events) != (other.digest, other.events) {
+        let text =
+            format!("{} events, then {}; what was decided differs", one.events, other.events);
+        one.violation.get_or_insert(Violation { name: "determinism", text, at: one.micros });
+    }
+    one
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -77,9 +101,15 @@ fn sweep() {
                     if seed >= first + count || enough {
                         break;
                     }
-                    let it = run(seed, false);
+                    let it = if seed.is_multiple_of(TWICE_EVERY) {
+                        run_twice(seed)
+                    } else {
+                        run(seed, false)
+                    };
                     failed.fetch_add(u64::from(it.violation.is_some()), Ordering::Relaxed);
-                    ran.lock().unwrap().push(it);
+                    let mut ran = ran.lock().unwrap();
+                    ran.push(it);
+                    tell_progress(&ran);
                 }
             });
         }
@@ -92,6 +122,17 @@ fn sweep() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
     let humans: u64 = ran.iter().map(|it| it.stats.humans_needed).sum();
     assert!(humans <= count / HUMANS_PER_RUNS + 2, "a human is needed in {humans} runs");
+}
+
+/// A long sweep tells where it is, and at once what it has found.
+fn tell_progress(ran: &[Ran]) {
+    if let Some(failure) = ran.last().and_then(describe) {
+        eprintln!("found: {failure}");
+    }
+    if ran.len().is_multiple_of(PROGRESS_EVERY) {
+        let failures = ran.iter().filter(|it| it.violation.is_some()).count();
+        eprintln!("so far {} seeds, {failures} violations", ran.len());
+    }
 }
 
 fn describe(ran: &Ran) -> Option<String> {
@@ -108,7 +149,8 @@ fn account(ran: &[Ran]) {
     let sum = |of: fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
     eprintln!(
         "{} seeds, {:.2} simulated hours, {} events; {} faults, {} promotions, {} followed, {} \
-         primaries without their data, {} spared for a witness, {} recovered; writes: {} \
+         primaries without their data, {} spared for a witness, {} recovered, {} switchovers ({} \
+         taken back); writes: {} \
          acknowledged ({} lost), {} refused, {} unknown; slowest to heal: {} ms; a human is \
          needed: {}",
         ran.len(),
@@ -120,6 +162,8 @@ fn account(ran: &[Ran]) {
         sum(|it| it.stats.amnesias),
         sum(|it| it.stats.witnesses),
         sum(|it| it.stats.recoveries),
+        sum(|it| it.stats.switchovers),
+        sum(|it| it.stats.switchovers_undone),
         sum(|it| it.stats.acked),
         sum(|it| it.stats.lost),
         sum(|it| it.stats.refused),

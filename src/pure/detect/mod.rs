@@ -21,11 +21,12 @@
 //! Agreement with others, and what to do about a node that is down: that is `failover`.
 
 use crate::pure::time::Time;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
 /// When a node counts as suspect, down, and up again: `health:` of the configuration.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Params {
     /// How often each node is probed.
     pub interval: Duration,

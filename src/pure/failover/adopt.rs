@@ -29,7 +29,7 @@ use crate::pure::topology::{Gate, Kinship, LinkState, NodeId, ReplId, Report};
 use serde::{Deserialize, Serialize};
 
 /// What an operator asks for.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Adopt {
     /// The node whose data wins.
     pub node: String,

@@ -309,6 +309,24 @@ fn a_primary_that_restarts_as_a_replica_of_its_replica_is_replaced() {
 }
 
 #[test]
+fn an_old_replicaof_is_not_followed_over_the_data_of_a_replica() {
+    let mut world = steady();
+    // Cut off long ago, promoted by somebody, with another history and less.
+    (world.nodes[2].follows, world.nodes[2].replid, world.nodes[2].keys) = (None, 77, 5);
+    world.fault(Fault::Kill(0));
+    world.nodes[0].follows = Some(2);
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: false });
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(1), "the replica that has the data");
+    // Turned while it runs, it obeys somebody.
+    let mut world = steady();
+    world.promote_by_hand(2);
+    world.nodes[0].follows = Some(2);
+    world.run(500);
+    assert_eq!(serving(&world), Some(2));
+}
+
+#[test]
 fn a_signal_is_answered_with_a_newer_route() {
     for kind in [SignalKind::Lost, SignalKind::Unreachable, SignalKind::NotPrimary] {
         let mut world = steady();

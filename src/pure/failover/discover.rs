@@ -6,7 +6,7 @@
 
 use super::brain::{Brain, Serving};
 use super::event::Note;
-use crate::pure::detect::{Cause, Health};
+use crate::pure::detect::Health;
 use crate::pure::time::Time;
 use crate::pure::topology::{Kinship, LinkState, NodeId, Report};
 
@@ -28,13 +28,14 @@ impl Brain {
             return self
                 .wait(now, "Segue stood still, and not every node has answered since".to_owned());
         }
-        if let Some(name) = self
-            .members
-            .iter()
-            .find(|it| it.health() == Health::Suspect(Cause::Loading))
-            .map(|it| it.spec.name.clone())
-        {
-            return self.wait(now, format!("{name} is loading its data set"));
+        // Neither up nor given up: it may have the data of the group, or be its primary. That ends by
+        // itself, with an answer or with the verdict of its detector.
+        let suspect = self.members.iter().find_map(|it| match it.health() {
+            Health::Suspect(cause) => Some(format!("{} {cause}", it.spec.name)),
+            Health::Unknown | Health::Up | Health::Down(_) => None,
+        });
+        if let Some(reason) = suspect {
+            return self.wait(now, reason);
         }
         let chosen = self.choose(now);
         let conflict = match &chosen {
@@ -112,6 +113,14 @@ impl Brain {
                 self.name(other)
             )));
         }
+        if let Some(other) = self.robs(node, report) {
+            return Err(Undecided::Nobody(format!(
+                "{0} says that it is the primary, but its replica {1} has data that it lacks; before \
+                 {1} copies it, save that or choose with `segue adopt NODE`",
+                self.name(node),
+                self.name(other)
+            )));
+        }
         match newer {
             None => Ok(node),
             Some((other, _)) => Err(Undecided::Nobody(format!(
@@ -120,6 +129,38 @@ impl Brain {
                 self.name(*other)
             ))),
         }
+    }
+
+    /// A replica that is about to copy `node`, and has what `node` lacks: a primary that came back
+    /// from an old snapshot while nobody looked. As long as the copy has not replaced it, that data
+    /// can be saved. Whoever follows somebody else is left alone: it may wait for a node that is dead.
+    fn robs(&self, node: NodeId, report: &Report) -> Option<NodeId> {
+        let primary = self.member(node)?;
+        let asked = primary.seen.as_ref()?.asked;
+        let (other, _) = self.nodes().find(|(other, it)| {
+            let Some(seen) = it.seen.as_ref().filter(|_| *other != node && it.is_heard()) else {
+                return false;
+            };
+            let theirs = &seen.report;
+            let Some(link) = theirs.link() else { return false };
+            let is_whole = !theirs.loading && theirs.keys > 0;
+            let copies = matches!(link.state, LinkState::Down { .. } | LinkState::Syncing);
+            if !(is_whole && copies && primary.is_at(&link.host, link.port)) {
+                return false;
+            }
+            // Once the copy has begun, its place in the history is not said any more.
+            let Some((_, history, offset)) = it.had.filter(|it| it.0 == theirs.run_id) else {
+                return false;
+            };
+            let lacks_from = if history == report.replid {
+                // What it had before the primary spoke can only be ahead of one that lost it.
+                (seen.asked <= asked).then_some(report.offset + 1)
+            } else {
+                self.lineage.fork(report, history)
+            };
+            lacks_from.is_some_and(|it| offset >= it)
+        })?;
+        Some(other)
     }
 
     /// A replica that has data of another history from somebody who was there a moment ago: to

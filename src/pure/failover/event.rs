@@ -8,10 +8,11 @@ use super::probed::{Endpoint, Probed};
 use super::select::Reject;
 use crate::pure::detect::Health;
 use crate::pure::topology::{Epoch, NodeId, Route, Signal};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What is reported to [`Brain::step`](super::Brain::step).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Event {
     /// A probe ended.
     Probed(Probed),
@@ -59,7 +60,7 @@ pub enum Event {
 }
 
 /// What is to be done to a node. `control::executor` alone carries it out.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Order {
     /// `REPLICAOF NO ONE`.
     Promote {
@@ -115,7 +116,7 @@ impl Order {
 
 /// How an order ended: done, refused or unknown, as with anything remote. *Not sent* tells
 /// about this attempt alone, and nothing about an earlier one.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Outcome {
     /// The node said yes.
     Done,

@@ -19,6 +19,7 @@ use super::brain::{Brain, Phase};
 use super::event::{Action, Note};
 use crate::pure::time::Time;
 use crate::pure::topology::NodeId;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How often it is looked at whether the fence still stands: a restart, an operator, another
@@ -26,7 +27,7 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The two settings of a server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Fence {
     /// `min-replicas-to-write`; 0 is off.
     pub min_replicas: u64,
@@ -35,7 +36,7 @@ pub struct Fence {
 }
 
 /// What is to be done to a node's fence. `control::executor` alone carries it out.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Fencing {
     /// Set this, unless it stands there already.
     Set(Fence),
@@ -49,7 +50,7 @@ pub enum Fencing {
 }
 
 /// How it went.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Fenced {
     /// It stands there; with what stood there before, if that was something else.
     Done(Option<Fence>),

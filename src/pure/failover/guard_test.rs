@@ -227,6 +227,19 @@ fn two_primaries_of_different_data_are_left_to_a_human() {
 }
 
 #[test]
+fn a_suspect_is_waited_for_before_anybody_is_chosen() {
+    let mut world = World::new(3, params());
+    (world.nodes[2].follows, world.nodes[2].replid) = (None, 7);
+    world.run(1_000);
+    assert_eq!(world.route.gate, Gate::Held);
+    world.fault(Fault::Hang(2));
+    world.run(700);
+    assert_eq!(world.route.gate, Gate::Held, "late with an answer is no reason to pass it over");
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(0));
+}
+
+#[test]
 fn a_second_restart_with_the_data_ends_the_amnesia() {
     let mut world = steady();
     // Nobody can take over, so it stays as it is.

@@ -23,9 +23,10 @@
 use super::brain::Brain;
 use super::select::{Candidate, Ranking, Reject};
 use crate::pure::topology::{Acknowledged, Kinship, LinkState, Report};
+use serde::{Deserialize, Serialize};
 
 /// What clients of this group are promised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Guarded {
     /// How many replicas confirm a write, where that is the fewest.
     pub replicas_min: u32,
@@ -62,6 +63,12 @@ impl Brain {
             || anchor.descends.is_some_and(|it| it.0 == acked.replid)
             || self.lineage.descends(anchor.replid, acked.replid);
         is_same.then_some(acked.offset)
+    }
+
+    /// The same where nothing is promised, or known, of it: 0.
+    pub(super) fn acknowledged_floor(&self, anchor: &Report) -> u64 {
+        let guarded = self.params.guarded.and_then(|_| self.known_floor(anchor));
+        guarded.unwrap_or(0)
     }
 
     /// A node serves that somebody else promoted. If it lacks what was acknowledged, that is

@@ -46,6 +46,7 @@ mod member;
 mod params;
 mod preflight;
 mod probed;
+pub mod record;
 mod rejoin;
 mod select;
 mod serve;

@@ -2,10 +2,11 @@
 
 use super::fence::Fence;
 use crate::pure::detect;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What is allowed, and how long things may take.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Params {
     /// `health:`.
     pub detect: detect::Params,
@@ -36,7 +37,7 @@ pub struct Params {
 }
 
 /// What is done when a primary is out of reach and no replica can say whether it lives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Witnessless {
     /// Nobody is promoted.
     Wait,
@@ -45,7 +46,7 @@ pub enum Witnessless {
 }
 
 /// What happens to an old primary that comes back.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Rejoin {
     /// It becomes a replica at once.
     Auto,

@@ -4,11 +4,12 @@ use super::brain::{Brain, Phase};
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
 use crate::pure::topology::{LinkState, NodeId, Report};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::time::Duration;
 
 /// What an operator asks for.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Ask {
     /// Who shall be primary; the best one, if nobody is named.
     pub to: Option<String>,
@@ -21,7 +22,7 @@ pub struct Ask {
 }
 
 /// What a node said of what only matters to a switchover.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Checked {
     /// Who.
     pub node: NodeId,

@@ -3,10 +3,11 @@
 use crate::pure::detect::Answer;
 use crate::pure::time::Time;
 use crate::pure::topology::{NodeId, Report};
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// A host, by name or address, and a port.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Endpoint {
     /// A host name or an address literal.
     pub host: String,
@@ -25,7 +26,7 @@ impl std::fmt::Display for Endpoint {
 }
 
 /// A node as configured, or as discovered.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct NodeSpec {
     /// Its name, for people.
     pub name: String,
@@ -40,7 +41,7 @@ pub struct NodeSpec {
 }
 
 /// The outcome of one probe.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Probed {
     /// Who was asked.
     pub node: NodeId,
@@ -64,7 +65,7 @@ impl Probed {
 }
 
 /// What a probe found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Finding {
     /// `+PONG` and a report.
     Good(Box<Report>),

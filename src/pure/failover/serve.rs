@@ -203,10 +203,18 @@ impl Brain {
         let Some(member) = self.serving.as_ref().and_then(|it| self.member(it.node)) else {
             return false;
         };
-        let Some(link) = member.report_since(self.fresh_from(now)).and_then(Report::link) else {
-            return false;
-        };
-        held_for >= self.params.detect.down_after
+        let Some(report) = member.report_since(self.fresh_from(now)) else { return false };
+        let Some(link) = report.link() else { return false };
+        let own = report.run_id;
+        // It would copy that node next, and its replicas would copy it: no time is left.
+        let saves = self.serving.as_ref().is_some_and(|it| it.anchor.run_id != own)
+            && self.nodes().any(|(node, it)| {
+                it.is_at(&link.host, link.port)
+                    && it.report().is_some_and(|theirs| {
+                        theirs.is_primary() && self.can_be_saved_from(node, theirs)
+                    })
+            });
+        (saves || held_for >= self.params.detect.down_after)
             && self.members.iter().any(|it| it.is_at(&link.host, link.port))
     }
 
@@ -241,7 +249,8 @@ impl Brain {
     }
 
     /// Somebody else's decision: a node that was promoted, not by us, out of our primary's
-    /// history; or the node that our primary says it follows.
+    /// history; or the node that our primary says it follows. A primary that was killed and comes
+    /// back with an old `replicaof` has decided nothing: then that node must have what was served.
     ///
     /// Only a process that was seen as a replica before counts as promoted: one that was
     /// restarted from an old snapshot without `replicaof` claims the same ancestry.
@@ -266,15 +275,46 @@ impl Brain {
         }
         let own = self.member(serving.node)?.report_since(fresh)?;
         let link = own.link()?;
+        // A process that was turned while it ran obeys a decision of today. One that came back as a
+        // replica says what its file says, which may be as old as the group.
+        let is_turned = own.run_id == serving.anchor.run_id;
         self.nodes()
             .filter(|(node, _)| *node != serving.node)
-            .find(|(_, member)| {
+            .find(|(node, member)| {
                 let since = fresh.max(member.answered_at);
-                member.is_at(&link.host, link.port)
-                    && member.pending.is_none()
-                    && member.report_since(since).is_some_and(Report::is_primary)
+                let named = member.is_at(&link.host, link.port) && member.pending.is_none();
+                let report = member.report_since(since).filter(|it| named && it.is_primary());
+                report.is_some_and(|it| {
+                    is_turned
+                        || self.has_all_of(it, &serving.anchor)
+                        || !self.can_be_saved_from(*node, it)
+                })
             })
             .map(|(node, _)| node)
+    }
+
+    /// Whether the primary `theirs` has what `anchor` had: it went on from that history, at or
+    /// behind what clients were told is safe; or it is of the same one, and not behind.
+    fn has_all_of(&self, theirs: &Report, anchor: &Report) -> bool {
+        let floor = self.acknowledged_floor(anchor);
+        match self.lineage.kinship(theirs, anchor) {
+            Kinship::Successor => {
+                self.lineage.fork(theirs, anchor.replid).is_some_and(|it| it > floor)
+            }
+            Kinship::Same => !theirs.loading && theirs.offset >= anchor.offset.max(floor),
+            Kinship::Prefix | Kinship::Diverged | Kinship::Unrelated => false,
+        }
+    }
+
+    /// Whether a replica that answers has data of ours that `heir` lacks: then that replica takes
+    /// over, and not a node that would have it copy something else.
+    fn can_be_saved_from(&self, heir: NodeId, theirs: &Report) -> bool {
+        let Some(serving) = &self.serving else { return false };
+        self.nodes()
+            .filter(|(node, it)| *node != serving.node && *node != heir && it.is_heard())
+            .filter_map(|(_, it)| it.report())
+            .filter(|it| !it.is_primary() && !it.loading && self.is_kin(it, &serving.anchor))
+            .any(|it| self.holds_more(it, theirs))
     }
 
     /// Whether the primary `theirs` replaces ours: it continues our history; or both continue

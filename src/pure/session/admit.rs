@@ -212,7 +212,8 @@ impl Session {
         if self.refusal.is_some() {
             return special != Special::Quit;
         }
-        if self.can_send(world) {
+        // What was turned away may not have been answered yet, though there is a primary again.
+        if self.can_send(world) && !self.refusing {
             return false;
         }
         world.tally.held += 1;

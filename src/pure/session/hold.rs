@@ -64,6 +64,9 @@ impl Session {
         let reply = texts::no_primary(world.policy.hold_timeout);
         let refused = self.refuse_waiting(world, now, &reply);
         world.tally.refused_timeout += refused;
+        // The refusal stands behind replies that are withheld: its client does not know of it, and
+        // what is on its way was sent in the belief that all before it will run.
+        self.refusing |= refused > 0 && self.is_withheld();
     }
 
     /// Answers every command that waits with `reply`, the oldest first: those taken back or held,

@@ -10,7 +10,8 @@ impl Session {
     /// After every event: what is kept is counted, and whether it is stuck is noted.
     pub(super) fn settle(&mut self, world: &mut World, now: Time) {
         if self.log.is_empty() && self.replay.is_empty() {
-            self.refusing &= !self.inbox.is_empty();
+            // Nor before the client can know that something was turned away.
+            self.refusing &= !self.inbox.is_empty() || self.is_withheld();
             self.suspect = false;
         }
         let waiting = self.log.count() + self.replay.len();

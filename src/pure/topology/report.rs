@@ -7,6 +7,7 @@
 //! Deliberately absent: opinions. A report is a statement of one node at one moment;
 //! `detect` judges the node, [`Lineage`](super::Lineage) its data, `failover` what to do.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
 
@@ -14,11 +15,13 @@ use thiserror::Error;
 const ID_LEN: usize = 40;
 
 /// Replication id of a history (`master_replid`).
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ReplId([u8; ID_LEN]);
 
 /// Identity of a process (`run_id`); a change is a restart.
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct RunId([u8; ID_LEN]);
 
 impl ReplId {
@@ -34,6 +37,34 @@ impl RunId {
     /// Reads 40 printable characters; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         parse_id(text).map(Self)
+    }
+}
+
+impl From<ReplId> for String {
+    fn from(id: ReplId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for ReplId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not a replication id")
+    }
+}
+
+impl From<RunId> for String {
+    fn from(id: RunId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not a run id")
     }
 }
 
@@ -67,7 +98,7 @@ impl fmt::Debug for RunId {
 }
 
 /// One node's account of itself.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Report {
     /// `redis_version`, or `valkey_version` where there is one.
     pub version: String,
@@ -96,7 +127,7 @@ pub struct Report {
 }
 
 /// What a node says it is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Role {
     /// `role:master`.
     Primary,
@@ -105,7 +136,7 @@ pub enum Role {
 }
 
 /// A replica's link to its primary.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Link {
     /// `master_host`, as the replica was told.
     pub host: String,
@@ -120,7 +151,7 @@ pub struct Link {
 }
 
 /// States of a replica's link.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum LinkState {
     /// Streaming; the last byte arrived so many whole seconds ago.
     Up {
@@ -140,7 +171,7 @@ pub enum LinkState {
 }
 
 /// A replica as its primary reports it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Follower {
     /// `ip=`: an address, or whatever `replica-announce-ip` says.
     pub host: String,

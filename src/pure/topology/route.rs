@@ -22,6 +22,7 @@
 //!   connection writes nothing, and the old primary lets go of them when it is demoted.
 
 use super::{Epoch, NodeId};
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// The node that serves, and the address at which its last good probe reached it.
@@ -81,7 +82,7 @@ impl Route {
 }
 
 /// What the data path saw of a primary. A hint to probe at once, never a verdict.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Signal {
     /// The epoch that the connection belonged to; a signal about an older one is stale.
     pub epoch: Epoch,
@@ -92,7 +93,7 @@ pub struct Signal {
 }
 
 /// The kinds of [`Signal`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SignalKind {
     /// A connection was closed or reset by the node, or no byte could be written.
     Lost,

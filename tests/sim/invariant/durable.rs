@@ -25,12 +25,14 @@ impl Sim {
         }
         // Who begins to serve decides what is left; the other checks say whether it may.
         let missing = self.missing(node);
-        if is_same && !self.checker.meddled {
+        let is_planned = eyes.is_planned(node);
+        if (is_same || is_planned) && !self.checker.meddled {
             let example = missing.first().copied();
             self.check(missing.is_empty(), "durable", || {
                 format!("node {node} serves on without {} writes, say {example:?}", missing.len())
             });
         } else {
+            self.check_guarded(p, node, &missing);
             self.checker.lost.extend(missing);
         }
     }
@@ -62,7 +64,7 @@ impl Sim {
     }
 
     /// Acknowledged writes that `node` does not have.
-    fn missing(&self, node: usize) -> Vec<usize> {
+    pub(super) fn missing(&self, node: usize) -> Vec<usize> {
         let Some(process) = &self.nodes[node].process else { return Vec::new() };
         let point = process.point();
         let acked = self.checker.writes.iter().enumerate().filter(|it| *it.1 == Outcome::Acked);

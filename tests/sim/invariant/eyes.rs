@@ -50,6 +50,10 @@ pub(crate) struct Eyes {
     pub(crate) held_at: Option<Us>,
     /// Nobody who held more could be had for long: the primary may serve as it is.
     pub(crate) forgiven: bool,
+    /// Who said that it became primary, and in which epoch.
+    pub(crate) promoted: Option<(Epoch, usize)>,
+    /// A switchover is under way: from whom to whom.
+    pub(crate) switching: Option<(usize, usize)>,
     /// A promotion of this process had no answer.
     pub(crate) uncertain: Option<(usize, RunId)>,
 }
@@ -72,6 +76,8 @@ impl Eyes {
             switches: 0,
             held_at: None,
             forgiven: false,
+            promoted: None,
+            switching: None,
             uncertain: None,
         }
     }
@@ -153,6 +159,11 @@ impl Eyes {
     pub(crate) fn ordered(&mut self, epoch: Epoch, node: usize) {
         self.candidates.insert(epoch, node);
         self.orders_while_held += 1;
+    }
+
+    /// Whether promoting `node` is what a switchover wants.
+    pub(crate) fn is_planned(&self, node: usize) -> bool {
+        self.switching.is_some_and(|it| it.1 == node)
     }
 
     pub(crate) fn is_first_order(&self, epoch: Epoch) -> bool {

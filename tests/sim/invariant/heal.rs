@@ -75,6 +75,13 @@ impl Sim {
         (!is_fine).then(|| format!("node {node} is {role:?}, node {primary} serves"))
     }
 
+    /// Whether no node has anything left of what was served.
+    fn is_all_gone(&self) -> bool {
+        let Some(served) = self.checker.eyes[0].served_point else { return false };
+        let mut left = self.nodes.iter().filter_map(|it| it.process.as_ref());
+        left.all(|it| !self.data.descends(it.history, served.history))
+    }
+
     /// Whether nobody could know what to do: no node says that it is a primary; or several do, or
     /// a proxy never saw who served, and whoever saw it was killed or overruled.
     fn needs_human(&self) -> bool {
@@ -82,6 +89,11 @@ impl Sim {
         let primaries = primaries.filter(|it| it.is_primary()).count();
         let forgot = self.swarm.faults.contains(&Fault::Forget) || self.checker.meddled;
         let is_ignorant = self.checker.eyes.iter().any(|it| it.serving.is_none());
-        primaries == 0 || forgot && (primaries > 1 || is_ignorant)
+        // What was acknowledged as guarded is forgiven to nobody.
+        let is_guarded = self.swarm.guarded.is_some();
+        primaries == 0
+            || is_guarded
+            || forgot && (primaries > 1 || is_ignorant)
+            || self.is_all_gone()
     }
 }

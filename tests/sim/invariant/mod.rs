@@ -15,15 +15,18 @@ mod evidence;
 mod eyes;
 mod flapping;
 mod gate;
+mod guarded;
 mod heal;
+mod planned;
 mod rejoin;
 mod session;
 mod stale;
+mod transaction;
 mod unchanged;
 mod unknown;
 mod witness;
 
-use crate::client::Outcome;
+use crate::client::{Outcome, Transaction};
 use crate::data::{Point, Write};
 use crate::sim::Sim;
 use crate::swarm::{Fault, Swarm, Us};
@@ -49,6 +52,8 @@ pub(crate) struct Stats {
     pub(crate) follows: u64,
     pub(crate) amnesias: u64,
     pub(crate) witnesses: u64,
+    pub(crate) switchovers: u64,
+    pub(crate) switchovers_undone: u64,
     pub(crate) recoveries: u64,
     pub(crate) acked: u64,
     pub(crate) refused: u64,
@@ -67,8 +72,17 @@ pub(crate) struct Checker {
     lost: BTreeSet<Write>,
     /// By which process.
     executed_by: BTreeMap<Write, u64>,
+    /// By the first write of each, with the client whose it is.
+    pub(crate) transactions: BTreeMap<Write, (usize, Transaction)>,
+    /// On which connections each `WATCH` ran, and whether its client has heard of it.
+    pub(crate) watches: BTreeMap<u64, (BTreeSet<u64>, bool)>,
     pub(crate) eyes: Vec<Eyes>,
     pub(crate) stats: Stats,
+    /// Of each acknowledged guarded write: which nodes had it when its client heard of it.
+    copies: BTreeMap<Write, Vec<usize>>,
+    /// How often a node lost what it had.
+    copies_gone: u64,
+    errors_told: u64,
     meddled: bool,
     healed_from: Option<Us>,
 }
@@ -80,8 +94,13 @@ impl Checker {
             writes: Vec::new(),
             lost: BTreeSet::new(),
             executed_by: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            watches: BTreeMap::new(),
             eyes: (0..swarm.proxies).map(|_| Eyes::new(swarm.nodes, 0)).collect(),
             stats: Stats::default(),
+            copies: BTreeMap::new(),
+            copies_gone: 0,
+            errors_told: 0,
             meddled: false,
             healed_from: None,
         }
@@ -140,6 +159,7 @@ impl Sim {
         point: Option<Point>,
     ) {
         let (now, params) = (self.now, self.swarm.params.detect);
+        self.check_awake(p);
         self.checker.eyes[p].see(now, params, probed, asked, point);
     }
 
@@ -166,7 +186,9 @@ impl Sim {
                 let node = usize::from(node.0);
                 self.check_candidate(p, node, *epoch);
                 self.check_barrier(p, *epoch);
-                if self.checker.eyes[p].is_first_order(*epoch) {
+                if self.checker.eyes[p].is_planned(node) {
+                    self.check_planned(p, node);
+                } else if self.checker.eyes[p].is_first_order(*epoch) {
                     self.check_unknown(p, node);
                     self.check_evidence(p);
                     self.check_witness(p);
@@ -198,6 +220,7 @@ impl Sim {
             self.checker.eyes[p].forgave();
         }
         self.check_unchanged(p, note);
+        self.note_switchover(p, note);
         self.check_flapping(p, note);
     }
 
@@ -227,6 +250,8 @@ impl Sim {
     pub(crate) fn check_end(&mut self) {
         if self.checker.violation.is_none() {
             self.check_durable_end();
+            self.check_all_answered();
+            self.check_calm();
         }
         let count = |sim: &Self, what| sim.checker.writes.iter().filter(|it| **it == what).count();
         self.checker.stats.acked = count(self, Outcome::Acked) as u64;

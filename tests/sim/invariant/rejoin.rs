@@ -10,7 +10,11 @@ impl Sim {
         let route = self.proxies[p].route;
         let serves = match route.gate {
             Gate::Open(open) => usize::from(open.node.0) == primary,
-            Gate::Draining | Gate::Held => false,
+            // At the end of a switchover all are turned at once, before the gate opens.
+            Gate::Draining | Gate::Held => {
+                let eyes = &self.checker.eyes[p];
+                eyes.is_planned(primary) && eyes.promoted == Some((route.epoch, primary))
+            }
         };
         self.check(serves, "rejoin", || {
             format!("node {node} shall follow node {primary} under {route:?}")

@@ -1,14 +1,23 @@
 //! Every request gets one answer, in order, by its deadline; the answer is true; nothing is
-//! executed twice.
+//! executed twice; what waits is bounded.
 
 use crate::client::{Asked, Outcome, What};
 use crate::data::Write;
 use crate::sim::Sim;
-use crate::swarm::{SECOND, Us};
+use crate::swarm::{Fault, SECOND, Us};
 
 /// After the hold: connecting once more, or an answer that does not come before the connection
 /// is given up.
 const GRACE: Us = 8 * SECOND;
+
+/// What a session keeps beside the log that the hold's limit looks at: a transaction.
+const KEPT_BESIDE: usize = 1024;
+
+/// After so much time in which all is well, no client feels what was before.
+const SETTLED: Us = SECOND / 2;
+
+/// What is sent in place of a request that is refused inside a transaction.
+const REFUSAL: usize = 20;
 
 impl Sim {
     /// A node executes a write.
@@ -22,18 +31,53 @@ impl Sim {
     }
 
     /// A client reads an answer.
-    pub(crate) fn check_answer(
-        &mut self,
-        client: usize,
-        asked: Asked,
-        line: &str,
-        value: Option<&str>,
-    ) {
-        match asked.what {
-            What::Get(write) => self.check_read(client, write, line, value),
-            What::Set(write) => self.check_written(client, write, line),
+    pub(crate) fn check_answer(&mut self, client: usize, asked: &Asked, line: &str, rest: &[&str]) {
+        if line.starts_with('-') {
+            self.checker.errors_told += 1;
+            self.trace(|| format!("client {client} asked {:?} and hears {line}", asked.what));
         }
-        let waited = self.now - asked.at;
+        match &asked.what {
+            What::Get(write) => self.check_read(client, *write, line, rest),
+            What::Set(write) => self.check_written(client, *write, line),
+            What::Select(_) | What::Watch(_) | What::Multi => self.check_changed(client, line),
+            What::Queue(write) => self.check_queued(client, *write, line),
+            What::Exec(transaction) => self.check_ran(client, transaction, line, rest),
+        }
+        self.check_waited(client, asked.at);
+        self.check_hole(client, &asked.what, line);
+        self.check_served(client, asked, line);
+    }
+
+    /// Behind a request that was turned away nothing is written that was asked already.
+    fn check_hole(&mut self, client: usize, what: &What, line: &str) {
+        let it = &mut self.clients[client];
+        let is_behind = it.behind > 0;
+        it.behind = it.behind.saturating_sub(1);
+        if line.starts_with("-TRYAGAIN") {
+            it.behind = it.waiting.len();
+        }
+        let wrote = match what {
+            What::Set(_) | What::Queue(_) => line == "+OK",
+            What::Exec(_) => line.starts_with('*') && line != "*-1",
+            What::Get(_) | What::Select(_) | What::Watch(_) | What::Multi => false,
+        };
+        self.check(!is_behind || !wrote, "hole", || {
+            format!("client {client} hears {line} behind a request that was turned away")
+        });
+    }
+
+    /// Where everything has healed, clients are served.
+    fn check_served(&mut self, client: usize, asked: &Asked, line: &str) {
+        let stands_still = self.swarm.faults.iter().any(|it| it.stops_things());
+        let well_from = self.checker.healed_from.filter(|_| !stands_still);
+        let is_well = well_from.is_some_and(|it| asked.at > it + SETTLED);
+        self.check(!is_well || !line.starts_with("-TRYAGAIN"), "served", || {
+            format!("all is well, client {client} asks {:?} and hears {line}", asked.what)
+        });
+    }
+
+    fn check_waited(&mut self, client: usize, from: Us) {
+        let waited = self.now - from;
         let limit = self.swarm.hold_timeout + GRACE;
         let has_slept = self.checker.eyes.iter().any(|it| it.slept > 0);
         let stands_still = has_slept || self.swarm.faults.iter().any(|it| it.stops_things());
@@ -42,22 +86,58 @@ impl Sim {
         });
     }
 
-    fn check_read(&mut self, client: usize, write: Write, line: &str, value: Option<&str>) {
-        let is_value = value == Some(&format!("v:{write}")) || line == "$-1";
-        let is_error = line.starts_with("-TRYAGAIN") || self.is_impairment(line);
-        self.check(is_value || is_error, "session", || {
-            format!("client {client} asked for {write} and got {line} {value:?}")
+    /// Whatever was asked is answered, or did not wait for long yet.
+    pub(super) fn check_all_answered(&mut self) {
+        for client in 0..self.clients.len() {
+            let from = self.clients[client].waiting.front().map(|it| it.at);
+            let is_open =
+                self.clients[client].session.is_some_and(|it| !self.sessions[it].is_closed);
+            if let Some(from) = from.filter(|_| is_open) {
+                self.check_waited(client, from);
+                let stands_still = self.swarm.faults.iter().any(|it| it.stops_things());
+                // A proxy that dies in the middle of a switchover leaves a pause behind, until it
+                // lapses.
+                let is_paused = self.nodes.iter().any(|it| it.paused_until + SETTLED > self.now);
+                // Guarded writes wait for replicas, which may be too few.
+                let waits = stands_still || is_paused || self.swarm.guarded.is_some();
+                // What went out while everything was slow may still be under way.
+                let waits = waits || self.swarm.faults.contains(&Fault::Slow);
+                let well_from = self.checker.healed_from.filter(|_| !waits);
+                let is_late = well_from.is_some_and(|it| from.max(it) + 2 * SETTLED < self.now);
+                self.check(!is_late, "served", || {
+                    format!("all is well, and client {client} waits since {from}")
+                });
+            }
+        }
+    }
+
+    fn check_read(&mut self, client: usize, write: Write, line: &str, rest: &[&str]) {
+        let is_value = rest == [format!("v:{write}")] || line == "$-1";
+        let is_doubt = self.swarm.guarded.is_some() && line.starts_with("-UNCERTAIN");
+        self.check(is_value || is_doubt || self.is_refusal(line), "session", || {
+            format!("client {client} asked for {write} and got {line} {rest:?}")
         });
     }
 
-    fn check_written(&mut self, client: usize, write: Write, line: &str) {
-        let was_executed = self.data.was_executed(write);
+    fn check_changed(&mut self, client: usize, line: &str) {
+        self.check(line == "+OK" || self.is_refusal(line), "session", || {
+            format!("client {client} changed its connection and got {line}")
+        });
+    }
+
+    pub(super) fn check_written(&mut self, client: usize, write: Write, line: &str) {
         let outcome = match line {
             "+OK" => Outcome::Acked,
             _ if line.starts_with("-UNCERTAIN") => Outcome::Unknown,
-            _ if line.starts_with("-TRYAGAIN") || self.is_impairment(line) => Outcome::Refused,
+            _ if self.is_refusal(line) => Outcome::Refused,
             _ => return self.fail("session", format!("client {client}: SET {write} got {line}")),
         };
+        self.decided(write, outcome, line);
+    }
+
+    /// A client knows of a write.
+    pub(super) fn decided(&mut self, write: Write, outcome: Outcome, line: &str) {
+        let was_executed = self.data.was_executed(write);
         self.checker.writes[write] = outcome;
         let is_true = match outcome {
             Outcome::Acked => was_executed,
@@ -67,10 +147,24 @@ impl Sim {
         self.check(is_true, "session", || format!("write {write}: {line} is not true"));
         if outcome == Outcome::Acked {
             self.note_late_ack(write);
+            self.note_copies(write);
         }
     }
 
-    fn is_impairment(&self, line: &str) -> bool {
-        line.starts_with("-BUSY") || line.starts_with("-MISCONF")
+    /// An error that promises that nothing was done.
+    pub(super) fn is_refusal(&self, line: &str) -> bool {
+        ["-TRYAGAIN", "-BUSY", "-MISCONF"].iter().any(|it| line.starts_with(it))
+    }
+
+    /// What a worker kept grew by what a client said, with nobody to send it to.
+    pub(crate) fn check_held(&mut self, p: usize, worker: usize, before: usize, asked: usize) {
+        let world = &self.proxies[p].workers[worker].world;
+        let (used, max) = (world.budget.used, world.budget.max);
+        let is_held = world.route.primary().is_none();
+        self.check(
+            !is_held || used <= (before + asked * REFUSAL).max(max + KEPT_BESIDE),
+            "held",
+            || format!("worker {worker} holds {used} bytes, limit {max}"),
+        );
     }
 }

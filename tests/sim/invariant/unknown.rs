@@ -11,6 +11,9 @@ impl Sim {
         let Order::Promote { node, epoch, .. } = order else { return };
         let node = usize::from(node.0);
         let run = self.checker.eyes[p].known[node].report.as_ref().map(|it| it.run_id);
+        if *outcome == Outcome::Done {
+            self.checker.eyes[p].promoted = Some((*epoch, node));
+        }
         // A probe may have told long ago.
         let is_settled = self.checker.eyes[p].opened.contains_key(epoch);
         if *outcome == Outcome::Unknown && !is_settled {

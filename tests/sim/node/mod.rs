@@ -5,6 +5,7 @@
 
 pub(crate) mod replication;
 pub(crate) mod report;
+pub(crate) mod serve;
 
 use crate::data::{History, Point};
 use crate::sim::Sim;
@@ -20,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) stopped_until: Us,
     /// Until then it answers this error to everything.
     pub(crate) impaired: Option<(Us, &'static str)>,
+    /// Until then `CLIENT PAUSE … WRITE` holds up writes.
+    pub(crate) paused_until: Us,
     pub(crate) priority: u32,
     /// Its whole seconds begin here.
     pub(crate) phase: Us,
@@ -34,6 +37,7 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) run: u64,
+    pub(crate) started: Us,
     pub(crate) role: Role,
     pub(crate) history: History,
     /// The history that was continued, and the first offset not shared with it.
@@ -106,6 +110,7 @@ impl Node {
             process: None,
             stopped_until: 0,
             impaired: None,
+            paused_until: 0,
             priority,
             phase,
             cron_at: phase,
@@ -156,6 +161,7 @@ impl Sim {
         self.nodes[n].stopped_until = 0;
         self.nodes[n].process = Some(Process {
             run,
+            started: now,
             role,
             history,
             second,
@@ -180,8 +186,10 @@ impl Sim {
         if self.swarm.disk == (Disk::Log { always: true }) {
             self.save(n);
         }
+        self.copy_goes();
         let run = self.nodes[n].process.take().map(|it| it.run);
         self.nodes[n].impaired = None;
+        self.nodes[n].paused_until = 0;
         self.trace(|| format!("node {n} is killed, run {run:?}"));
         self.reset_connections(n);
     }
@@ -205,49 +213,4 @@ impl Sim {
             Role::Replica { of, .. } => Some(of),
         };
     }
-
-    /// What node `n` answers to one request of a client.
-    pub(crate) fn serve(&mut self, n: usize, request: &[u8]) -> Vec<u8> {
-        let now = self.now;
-        let words = words(request);
-        let name = words.first().copied().unwrap_or_default();
-        if let Some(error) = self.nodes[n].impairment(now) {
-            return format!("-{error}\r\n").into_bytes();
-        }
-        let Some(process) = &mut self.nodes[n].process else { return Vec::new() };
-        if process.loading.is_some() {
-            return b"-LOADING Redis is loading the dataset in memory\r\n".to_vec();
-        }
-        let number = |at: usize| {
-            words.get(at).and_then(|it| it.split(':').nth(1)).and_then(|it| it.parse().ok())
-        };
-        match (name, number(1)) {
-            ("SET", Some(write)) => {
-                if !process.is_primary() {
-                    return b"-READONLY You can't write against a read only replica.\r\n".to_vec();
-                }
-                process.offset += 60;
-                let (at, run) = (process.point(), process.run);
-                let is_first = self.data.append(at, write);
-                self.check_executed(write, run, is_first);
-                b"+OK\r\n".to_vec()
-            }
-            ("GET", Some(write)) => {
-                let point = process.point();
-                if self.data.contains(point, write) {
-                    let value = format!("v:{write}");
-                    format!("${}\r\n{value}\r\n", value.len()).into_bytes()
-                } else {
-                    b"$-1\r\n".to_vec()
-                }
-            }
-            _ => b"+OK\r\n".to_vec(),
-        }
-    }
-}
-
-/// The words of one request; what Segue sends is well formed.
-fn words(request: &[u8]) -> Vec<&str> {
-    let text = std::str::from_utf8(request).unwrap();
-    text.split("\r\n").skip(1).filter(|it| !it.starts_with('$') && !it.is_empty()).collect()
 }

@@ -233,6 +233,7 @@ impl Sim {
         if moves && until <= now {
             process.loading =
                 Some(Loading { until: now + load_for, point: snapshot, from: Some(run) });
+            self.copy_goes();
             self.trace(|| format!("node {n} throws its data away and loads {snapshot:?}"));
             self.kick_replicas(n);
         }

@@ -116,7 +116,17 @@ impl Sim {
     fn carry_out(&mut self, proxy: usize, node: usize, order: &Order) -> Outcome {
         let of = match order {
             Order::Promote { .. } => None,
-            Order::Pause { .. } | Order::Unpause { .. } => return Outcome::Done,
+            Order::Pause { span, .. } => {
+                if let Some(error) = self.nodes[node].impairment(self.now) {
+                    return Outcome::Refused(error.to_owned());
+                }
+                self.nodes[node].paused_until = self.now + super::micros(*span);
+                return Outcome::Done;
+            }
+            Order::Unpause { .. } => {
+                self.nodes[node].paused_until = 0;
+                return Outcome::Done;
+            }
             Order::Reconnect { .. } => {
                 self.cut_link(node);
                 return Outcome::Done;

@@ -1,6 +1,7 @@
 //! A proxy: the real brain of the control plane, with probes, orders and workers made of events.
 
 pub(crate) mod executor;
+pub(crate) mod keeper;
 pub(crate) mod prober;
 pub(crate) mod session;
 mod worker;
@@ -10,10 +11,11 @@ use crate::sim::{Event, Sim};
 use crate::swarm::{Swarm, Us};
 use executor::Job;
 use prober::Prober;
-use segue::pure::failover::{self, Action, Brain, Endpoint, NodeSpec, Note};
+use segue::pure::failover::{self, Action, Ask, Brain, Endpoint, NodeSpec, Note};
 use segue::pure::time::Time;
 use segue::pure::topology::{Route, Signal};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 use worker::Worker;
 
@@ -78,8 +80,14 @@ impl Sim {
     pub(crate) fn step(&mut self, p: usize, event: failover::Event) {
         let time = self.time();
         self.check_step(p);
+        // What workers have acknowledged is looked at after the event arrived.
+        let Proxy { brain, workers, .. } = &mut self.proxies[p];
+        for told in workers.iter_mut().filter_map(|it| it.keeper.told.take()) {
+            brain.acknowledged(told);
+        }
         let actions = self.proxies[p].brain.step(time, event);
         for action in actions {
+            let _infallible = write!(self.digest, "{action:?}");
             self.check_action(p, &action);
             match action {
                 Action::Publish(route) => self.publish(p, route),
@@ -87,7 +95,7 @@ impl Sim {
                 Action::Watch(_) => {}
                 Action::Order(order) => self.order(p, order),
                 Action::Note(note) => self.note(p, &note),
-                // Nobody asks for a switchover or an adoption here.
+                // The notes say as much; nobody asks for an adoption or a fence here.
                 Action::Tell(_) | Action::Adopted(_) | Action::Fence { .. } => {}
             }
         }
@@ -131,6 +139,36 @@ impl Sim {
         if self.proxies[p].life == serial {
             let version = self.proxies[p].workers.iter().map(|it| it.confirmed).min().unwrap_or(0);
             self.step(p, failover::Event::Confirmed { version });
+        }
+    }
+
+    /// Every worker has nothing in flight: the lowest version counts.
+    pub(crate) fn drained(&mut self, p: usize, serial: u64) {
+        if self.proxies[p].life == serial {
+            let version = self.proxies[p].workers.iter().map(|it| it.drained).min().unwrap_or(0);
+            self.step(p, failover::Event::Drained { version });
+        }
+    }
+
+    /// An operator asks proxy `p` for a switchover; like the driver, it looks at everybody first.
+    pub(crate) fn ask_switchover(&mut self, p: usize) {
+        if self.proxies[p].brain.is_switching() {
+            return;
+        }
+        for node in 0..self.swarm.nodes {
+            self.nudge(p, node);
+        }
+        let to = self.rng.chance(60).then(|| format!("n{}", self.rng.index(self.swarm.nodes)));
+        let timeout = self.rng.pick(&[300, 1_000, 5_000]);
+        let timeout = Duration::from_millis(if self.swarm.is_calm { 5_000 } else { timeout });
+        let (wait, serial) = (2 * self.delay() + 100, self.proxies[p].life);
+        self.after(wait, Event::Asked { proxy: p, serial, to, timeout });
+    }
+
+    pub(crate) fn asked(&mut self, p: usize, serial: u64, to: Option<String>, timeout: Duration) {
+        if self.proxies[p].life == serial {
+            let ask = Ask { to, timeout, ..Ask::default() };
+            self.step(p, failover::Event::Asked(ask));
         }
     }
 

@@ -4,9 +4,10 @@
 //! arrives: closing a socket takes nothing back.
 
 use crate::network::End;
+use crate::node::serve::Memory;
 use crate::sim::{Event, Sim};
 use crate::swarm::{MS, SECOND, Us};
-use segue::pure::session::Session;
+use segue::pure::session::{Session, Verdict};
 use segue::pure::topology::{Epoch, Signal, SignalKind};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,6 +16,10 @@ const DIAL_MAX: Us = SECOND;
 /// How long sent bytes may stay unacknowledged (`TCP_USER_TIMEOUT`).
 const UNACKED_MAX: Us = 3 * SECOND;
 const RESEND_EVERY: Us = 200 * MS;
+/// How soon a node that stood still is found to go on.
+const STOPPED_LOOK_EVERY: Us = 50 * MS;
+/// How soon a paused node is found to be paused no longer.
+const PAUSED_LOOK_EVERY: Us = 5 * MS;
 
 /// One client's session.
 pub(crate) struct Sess {
@@ -35,18 +40,24 @@ struct Conn {
     epoch: Epoch,
     node: usize,
     run: u64,
+    /// What the node remembers of it.
+    memory: Memory,
     to_node: VecDeque<Vec<u8>>,
     to_proxy: VecDeque<Vec<u8>>,
     node_at: Us,
     proxy_at: Us,
     blocked_from: Option<Us>,
+    /// A pause holds up the first request: when to look again, and how many came behind it.
+    paused: Option<(Us, u64)>,
 }
 
 impl Sim {
     /// A client connects; which worker it gets is the acceptor's choice.
     pub(crate) fn open_session(&mut self, client: usize, proxy: usize) -> usize {
         let worker = client % self.swarm.workers;
-        let machine = Session::new(&self.proxies[proxy].workers[worker].world);
+        let world = &self.proxies[proxy].workers[worker].world;
+        let mut machine = Session::new(world);
+        machine.guard(world, self.sessions.len() as u64, 0);
         self.sessions.push(Sess {
             proxy,
             worker,
@@ -64,7 +75,11 @@ impl Sim {
     pub(crate) fn session_hears(&mut self, s: usize, input: &[u8]) {
         let time = self.time();
         let Sess { proxy, worker, machine, .. } = &mut self.sessions[s];
-        machine.on_client(&mut self.proxies[*proxy].workers[*worker].world, time, input);
+        let (proxy, worker) = (*proxy, *worker);
+        let world = &mut self.proxies[proxy].workers[worker].world;
+        let before = world.budget.used;
+        machine.on_client(world, time, input);
+        self.check_held(proxy, worker, before, requests(input).len());
         self.move_session(s);
     }
 
@@ -72,6 +87,16 @@ impl Sim {
         let time = self.time();
         let Sess { proxy, worker, machine, .. } = &mut self.sessions[s];
         machine.on_route(&mut self.proxies[*proxy].workers[*worker].world, time);
+        self.move_session(s);
+    }
+
+    /// A round of guarded writes that speaks for this session is over.
+    pub(crate) fn session_round(&mut self, s: usize, round: u64, verdict: Verdict) {
+        let Sess { proxy, worker, machine, is_closed, .. } = &mut self.sessions[s];
+        if *is_closed {
+            return;
+        }
+        machine.on_round(&mut self.proxies[*proxy].workers[*worker].world, round, verdict);
         self.move_session(s);
     }
 
@@ -108,9 +133,12 @@ impl Sim {
         let it = &mut self.sessions[s];
         let output = it.machine.to_client().to_vec();
         it.machine.delivered(output.len());
-        let world = &self.proxies[proxy].workers[worker].world;
+        let world = &mut self.proxies[proxy].workers[worker].world;
         let deadline = it.machine.deadline(world);
-        it.is_closed |= it.machine.end().is_some();
+        if it.machine.end().is_some() && !it.is_closed {
+            it.is_closed = true;
+            it.machine.close(world);
+        }
         if let Some(deadline) = deadline {
             let serial = self.serial();
             self.sessions[s].due = serial;
@@ -120,6 +148,8 @@ impl Sim {
         if !output.is_empty() {
             self.client_hears(s, &output);
         }
+        self.look_whether_drained(proxy, worker);
+        self.keeper_moves(proxy, worker);
     }
 
     fn write_node(&mut self, s: usize) {
@@ -158,7 +188,7 @@ impl Sim {
         self.after(wait, Event::Dialed { session: s, serial });
     }
 
-    fn is_in_reach(&self, proxy: usize, node: usize) -> bool {
+    pub(crate) fn is_in_reach(&self, proxy: usize, node: usize) -> bool {
         self.nodes[node].host_up
             && self.network.passes(End::Proxy(proxy), End::Node(node))
             && self.network.passes(End::Node(node), End::Proxy(proxy))
@@ -184,11 +214,13 @@ impl Sim {
                         epoch,
                         node,
                         run,
+                        memory: Memory::new(serial),
                         to_node: VecDeque::new(),
                         to_proxy: VecDeque::new(),
                         node_at: 0,
                         proxy_at: 0,
                         blocked_from: None,
+                        paused: None,
                     },
                 );
                 it.machine.on_link(world, time);
@@ -205,6 +237,9 @@ impl Sim {
         let (now, proxy) = (self.now, self.sessions[s].proxy);
         let Some(conn) = self.sessions[s].conns.get(&serial) else { return };
         let (node, run) = (conn.node, conn.run);
+        if self.waits_for_pause(s, serial) {
+            return;
+        }
         if !self.network.passes(End::Proxy(proxy), End::Node(node)) || !self.nodes[node].host_up {
             return self.flow_is_blocked(s, serial, Event::FlowsToNode { session: s, serial });
         }
@@ -213,19 +248,42 @@ impl Sim {
             return self.after(wait, Event::ConnectionEnds { session: s, serial });
         }
         if self.nodes[node].stopped_until > now {
-            let until = self.nodes[node].stopped_until;
+            // It may go on sooner, when everything heals.
+            let until = self.nodes[node].stopped_until.min(now + STOPPED_LOOK_EVERY);
             return self.at(until, Event::FlowsToNode { session: s, serial });
         }
         let Some(conn) = self.sessions[s].conns.get_mut(&serial) else { return };
         conn.blocked_from = None;
+        let behind = conn.paused.take().map_or(0, |it| it.1);
         let Some(request) = conn.to_node.pop_front() else { return };
-        let reply = self.serve(node, &request);
+        let mut memory = std::mem::take(&mut conn.memory);
+        let reply = self.serve(node, &request, &mut memory);
         let wait = self.delay();
+        let Some(conn) = self.sessions[s].conns.get_mut(&serial) else { return };
+        conn.memory = memory;
+        let Some(reply) = reply.map(String::into_bytes) else {
+            conn.to_node.push_front(request);
+            conn.paused = Some((now + PAUSED_LOOK_EVERY, behind));
+            return self.after(PAUSED_LOOK_EVERY, Event::FlowsToNode { session: s, serial });
+        };
+        for _ in 0..behind {
+            self.after(1, Event::FlowsToNode { session: s, serial });
+        }
         let Some(conn) = self.sessions[s].conns.get_mut(&serial) else { return };
         conn.proxy_at = conn.proxy_at.max(now + wait);
         conn.to_proxy.push_back(reply);
         let at = conn.proxy_at;
         self.at(at, Event::FlowsToProxy { session: s, serial });
+    }
+
+    /// Whether a paused node has the first request, so that the others wait behind it.
+    fn waits_for_pause(&mut self, s: usize, serial: u64) -> bool {
+        let now = self.now;
+        let conn = self.sessions[s].conns.get_mut(&serial);
+        let Some((look_at, behind)) = conn.and_then(|it| it.paused.as_mut()) else { return false };
+        let waits = now < *look_at;
+        *behind += u64::from(waits);
+        waits
     }
 
     /// Bytes under way cannot pass; they are sent again until the connection is given up.

@@ -1,10 +1,11 @@
 //! A worker: obeys the route, tells every session, confirms.
 
+use super::keeper::Keeper;
 use crate::sim::{Event, Sim};
 use crate::swarm::{Swarm, Us};
 use segue::pure::command::Table;
 use segue::pure::resp::request;
-use segue::pure::session::{Limits, NoReplicas, Policy, UncertainWrites, World};
+use segue::pure::session::{Limits, NoReplicas, Policy, Rounds, UncertainWrites, World};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use std::time::Duration;
 pub(crate) struct Worker {
     pub(crate) world: World,
     pub(crate) confirmed: u64,
+    /// The version that drains for which it has nothing in flight.
+    pub(crate) drained: u64,
+    pub(crate) keeper: Keeper,
     /// Until then its thread stands still.
     pub(crate) stuck_until: Us,
 }
@@ -36,7 +40,9 @@ impl Worker {
             out_max: 1 << 20,
             request: request::Limits::DEFAULT,
         };
-        Self { world: World::new(table, policy, limits, 1 << 26), confirmed: 0, stuck_until: 0 }
+        let mut world = World::new(table, policy, limits, swarm.hold_bytes);
+        world.rounds = swarm.guarded.map(Rounds::new).into_iter().collect();
+        Self { world, confirmed: 0, drained: 0, keeper: Keeper::default(), stuck_until: 0 }
     }
 }
 
@@ -60,5 +66,19 @@ impl Sim {
         self.proxies[proxy].workers[worker].confirmed = route.version;
         let wait = self.rng.spread(20);
         self.after(wait, Event::Confirmed { proxy, serial });
+        self.look_whether_drained(proxy, worker);
+        self.keeper_moves(proxy, worker);
+    }
+
+    /// Tells the control plane, once, that nothing is in flight while the route drains.
+    pub(crate) fn look_whether_drained(&mut self, proxy: usize, worker: usize) {
+        let serial = self.proxies[proxy].life;
+        let worker = &mut self.proxies[proxy].workers[worker];
+        let version = worker.world.route.version;
+        if worker.world.is_drained() && worker.drained != version {
+            worker.drained = version;
+            let wait = self.rng.spread(20);
+            self.after(wait, Event::Drained { proxy, serial });
+        }
     }
 }

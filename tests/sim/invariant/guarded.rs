@@ -1,0 +1,56 @@
+//! An acknowledged guarded write is not lost while the promise of its listener holds: unless as
+//! many copies as it promised are gone, whoever takes over has it.
+//!
+//! A copy is gone when its node restarted without it, or threw it away for another data set. With
+//! several proxies the one that promotes must follow the rule as well, which each of them does;
+//! but it may be deposed by a human, who does not.
+
+use crate::data::Write;
+use crate::sim::Sim;
+
+impl Sim {
+    /// A client hears that a write is safe: who has it.
+    pub(super) fn note_copies(&mut self, write: Write) {
+        let Some(promise) = self.swarm.guarded else { return };
+        let by = self.checker.executed_by.get(&write).copied();
+        let has = |n: &usize| {
+            let process = self.nodes[*n].process.as_ref();
+            process.is_some_and(|it| Some(it.run) != by && self.data.contains(it.point(), write))
+        };
+        let copies: Vec<usize> = (0..self.nodes.len()).filter(has).collect();
+        let gone = self.checker.copies_gone;
+        let (told, promised) = (copies.len() as u64, u64::from(promise.replicas));
+        // One may have gone between its word and this moment.
+        self.check(told >= promised || gone > 0, "guarded", || {
+            format!("write {write} is acknowledged, and only {copies:?} have it")
+        });
+        self.checker.copies.insert(write, copies);
+    }
+
+    /// A node loses what it has: a restart, or another data set.
+    pub(crate) fn copy_goes(&mut self) {
+        self.checker.copies_gone += 1;
+    }
+
+    /// The gate opens for `node`, which lacks `missing`.
+    pub(super) fn check_guarded(&mut self, p: usize, node: usize, missing: &[Write]) {
+        // A proxy that was restarted itself knows nothing, and takes the primary that it finds.
+        let eyes = &self.checker.eyes[p];
+        let is_new = eyes.serving.is_none();
+        let is_void = is_new || self.checker.meddled;
+        let Some(promise) = self.swarm.guarded.filter(|_| !is_void) else { return };
+        for write in missing {
+            let Some(copies) = self.checker.copies.get(write).cloned() else { continue };
+            let has = |n: &&usize| {
+                let process = self.nodes[**n].process.as_ref();
+                process.is_some_and(|it| self.data.contains(it.point(), *write))
+            };
+            let left = copies.iter().filter(has).count();
+            let gone = copies.len() - left;
+            let is_kept = left > 0 && (gone as u64) < u64::from(promise.replicas);
+            self.check(!is_kept, "guarded", || {
+                format!("node {node} serves without write {write}, which {copies:?} had")
+            });
+        }
+    }
+}
