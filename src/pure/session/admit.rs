@@ -219,7 +219,7 @@ impl Session {
         world.tally.held += 1;
         if world.route.primary().is_none() {
             let others = world.budget.used.saturating_sub(self.charged);
-            let own = self.log.bytes() + len;
+            let own = self.log.bytes() + self.beside + len;
             self.refusing |= others.saturating_add(own) > world.budget.max;
         }
         // Small, and of no use if they are not obeyed in their place.

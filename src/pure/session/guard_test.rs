@@ -245,6 +245,21 @@ fn a_client_is_not_read_while_too_much_waits() {
     assert!(scene.session.wants_client(&scene.world));
 }
 
+/// What a session of its own keeps beside requests fills the hold as much as another's does.
+#[test]
+fn what_is_withheld_counts_when_the_hold_is_full() {
+    for (budget_max, refused) in [(40, 1), (400, 0)] {
+        let mut scene = Scene::new(GuardedReads::Local);
+        scene.world.budget.max = budget_max;
+        scene.ask("SET a 1 GET\r\n");
+        scene.answer(&format!("$50\r\n{}\r\n", "x".repeat(50)));
+        scene.world.set_route(Route { gate: Gate::Held, ..route(2, 1) });
+        scene.session.on_route(&mut scene.world, NOW);
+        scene.ask("SET b 1\r\n");
+        assert_eq!(scene.world.tally.refused_full, refused, "{budget_max}");
+    }
+}
+
 #[test]
 fn a_switchover_waits_for_what_is_withheld() {
     let mut scene = Scene::new(GuardedReads::Local);

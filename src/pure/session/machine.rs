@@ -130,6 +130,8 @@ pub struct Session {
     pub(super) eof: bool,
     /// What this session has of the worker's budget.
     pub(super) charged: usize,
+    /// How much of it is neither in the log nor in the inbox.
+    pub(super) beside: usize,
     /// What this session has of the worker's held commands.
     pub(super) held: Held,
     /// What this session has of the worker's requests in flight.
@@ -180,6 +182,7 @@ impl Session {
             end: None,
             eof: false,
             charged: 0,
+            beside: 0,
             held: Held::default(),
             in_flight: 0,
             draining: super::handover::Draining::default(),

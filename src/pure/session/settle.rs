@@ -43,6 +43,7 @@ impl Session {
         let kept = self.kept() + self.count_withheld(world);
         world.budget.used = (world.budget.used + kept).saturating_sub(self.charged);
         self.charged = kept;
+        self.beside = kept.saturating_sub(self.log.bytes() + self.inbox.len());
         self.count_drained(world);
     }
 
