@@ -288,10 +288,12 @@ impl Brain {
         if stall < STALL_MIN.max(self.params.detect.interval) {
             return;
         }
+        // It may have begun right after the last step: no verdict rests on time that may be slept.
+        let unseen = now.since(self.stepped_at);
         for member in &mut self.members {
-            member.shift(stall);
+            member.shift(unseen);
         }
-        self.lost_from = self.lost_from.map(|it| it + stall);
+        self.lost_from = self.lost_from.map(|it| it + unseen);
         self.awake_from = now;
         self.note(Note::Stalled { stall });
         // Slept through a failover's length: somebody else may have replaced the primary.

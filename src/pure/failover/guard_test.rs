@@ -102,6 +102,19 @@ fn silence_while_we_stood_still_is_no_silence() {
     assert!(!world.notes.iter().any(|it| matches!(it, Note::PrimaryLost { .. })));
 }
 
+/// The own timer is late only by what it was slept *after* it was due; sleep begins before.
+#[test]
+fn no_verdict_counts_the_time_before_the_alarm_either() {
+    let mut world = steady();
+    world.fault(Fault::Hang(0));
+    world.run(150);
+    let alive = world.brain.members[0].detector.alive_at();
+    world.fault(Fault::Stall(3_000));
+    world.run(3_010);
+    let slept = world.brain.members[0].detector.alive_at().since(alive);
+    assert!(slept.as_millis() >= 3_000, "only {slept:?} of 3 s are forgiven");
+}
+
 #[test]
 fn a_refusal_from_before_we_woke_is_out_of_date() {
     let mut world = steady();
