@@ -400,8 +400,9 @@ impl Brain {
         let is_done = outcome == Outcome::Done;
         match order {
             Order::Promote { .. } => {
+                let is_first = self.is_first_attempt();
                 self.promotion_answered(now, node, outcome);
-                if is_done && self.is_switch_to(node) {
+                if is_done && is_first && self.is_switch_to(node) {
                     self.repoint_all(node);
                 }
             }

@@ -305,6 +305,12 @@ impl Brain {
         self.watch_the_clock(now);
     }
 
+    /// Whether what answers is certainly the process that was chosen. Who is asked again, because there
+    /// was no answer, may have been restarted meanwhile: then only a probe tells what is primary there.
+    pub(super) const fn is_first_attempt(&self) -> bool {
+        matches!(&self.phase, Phase::Promoting(it) if it.attempts == 1)
+    }
+
     pub(super) fn promotion_answered(&mut self, now: Time, node: NodeId, outcome: Outcome) {
         let again_at = now + self.params.detect.interval;
         let Phase::Promoting(promotion) = &mut self.phase else { return };

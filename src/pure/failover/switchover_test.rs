@@ -66,6 +66,28 @@ fn the_target_serves_and_everybody_follows_it_without_a_copy() {
     assert_eq!(world.paused, [0, 0, 0], "nobody is left paused");
 }
 
+/// Its promotion has no answer, and then it runs as another process, which has nothing and says that
+/// it is a primary: whoever were sent behind it would copy that.
+#[test]
+fn nobody_follows_a_target_that_was_restarted_before_it_said_what_it_is() {
+    for heal in (1_000..2_400).step_by(50) {
+        let mut world = steady();
+        world.step(Event::Asked(ask(Some("n1"))));
+        world.run_until_ordered();
+        world.fault(Fault::Hang(1));
+        world.run(5);
+        world.fault(Fault::Cut(1));
+        world.fault(Fault::Kill(1));
+        world.fault(Fault::Restart { node: 1, keeps_keys: false, alone: true });
+        world.run(heal);
+        world.fault(Fault::Heal(1));
+        world.run(3_000);
+        assert_eq!(serving(&world), Some(0), "healed after {heal} ms: {:?}", world.notes);
+        let turned = |it: &Order| matches!(it, Order::Follow { node, .. } if node.0 == 0);
+        assert!(!world.orders.iter().any(turned), "healed after {heal} ms");
+    }
+}
+
 #[test]
 fn the_order_of_things() {
     let mut world = steady();
