@@ -324,6 +324,9 @@ impl Brain {
         let (after, impaired) = (member.health(), member.impaired.clone());
         let restarted =
             member.report().is_some_and(|it| run_before.is_some_and(|run| run != it.run_id));
+        if restarted {
+            member.born_at = now;
+        }
         if let Some(report) = member.report().cloned() {
             self.lineage.learn(&report);
             self.claim_family(node, &report);

@@ -50,9 +50,14 @@ impl Brain {
         }
         match chosen {
             Ok(node) => {
-                if let Some(anchor) = self.member(node).and_then(|it| it.report().cloned()) {
-                    self.enthrone(node, anchor);
+                let Some(anchor) = self.member(node).and_then(|it| it.report().cloned()) else {
+                    return;
+                };
+                // It may have been restarted without what an earlier Segue acknowledged.
+                if let Some(reason) = self.may_lack(node, &anchor, &anchor) {
+                    return self.wait(now, reason);
                 }
+                self.enthrone(node, anchor);
             }
             Err(Undecided::Nobody(reason)) => match self.orphans(now) {
                 Some((primary, anchor)) if self.params.enabled => {

@@ -11,7 +11,9 @@
 //!    well: any R replicas and any N − R + 1 of N have one in common. So when that many have
 //!    reported, the highest offset among them has everything, and nobody with less is promoted.
 //!
-//! Otherwise nobody is promoted, and the reason is said.
+//! Otherwise nobody is promoted, and the reason is said. Nor does a primary serve that came back as
+//! another process, or that the old one follows because of an old `replicaof`, before one of the two
+//! says that it lacks nothing, or before everybody was heard and nobody has more.
 //!
 //! What this does not guarantee: that somebody else's promotion follows the rule; that replicas
 //! acknowledge nothing to a primary which is cut off from this process, but not from another
@@ -21,8 +23,9 @@
 //! say any more how much it has; then the last word that it said before has to do.
 
 use super::brain::Brain;
+use super::member::Member;
 use super::select::{Candidate, Ranking, Reject};
-use crate::pure::topology::{Acknowledged, Kinship, LinkState, Report};
+use crate::pure::topology::{Acknowledged, Kinship, LinkState, NodeId, Report};
 use serde::{Deserialize, Serialize};
 
 /// What clients of this group are promised.
@@ -91,9 +94,7 @@ impl Brain {
         let Some(guarded) = self.params.guarded else { return ranking };
         let known = self.known_floor(lost);
         let heard: Vec<u64> = candidates.iter().filter_map(|it| self.testimony(lost, it)).collect();
-        let all = self.members.len().saturating_sub(1) + self.strangers.len();
-        let replicas_min = usize::try_from(guarded.replicas_min).unwrap_or(usize::MAX);
-        let needed = (all + 1).saturating_sub(replicas_min).max(1);
+        let needed = self.quorum(guarded);
         let by_quorum = guarded.always_quorum || known.is_none();
         let highest = heard.iter().copied().max().unwrap_or(0);
         let floor = if by_quorum { highest } else { 0 }.max(known.unwrap_or(0));
@@ -123,16 +124,81 @@ impl Brain {
         ranking
     }
 
+    /// So many replicas have one among them that has everything.
+    fn quorum(&self, guarded: Guarded) -> usize {
+        let all = self.members.len().saturating_sub(1) + self.strangers.len();
+        let replicas_min = usize::try_from(guarded.replicas_min).unwrap_or(usize::MAX);
+        (all + 1).saturating_sub(replicas_min).max(1)
+    }
+
+    /// Why the primary `node` must not serve in the place of the one that was lost with `lost`, or as
+    /// its next process: it may lack what was acknowledged, and a replica that has it may come back.
+    pub(super) fn may_lack(&self, node: NodeId, report: &Report, lost: &Report) -> Option<String> {
+        let guarded = self.params.guarded?;
+        let known = self.known_floor(lost).filter(|_| !guarded.always_quorum);
+        if known.is_some_and(|floor| self.reaches(report, lost, floor)) {
+            return None;
+        }
+        let serving = self.serving.as_ref().map_or(node, |it| it.node);
+        // What was said while the process before it lived says nothing about what that did next.
+        let since = self.member(node)?.born_at;
+        let heard: Vec<(NodeId, &Member, &Report)> = self
+            .nodes()
+            .filter(|(other, _)| *other != node)
+            .filter_map(|(other, it)| Some((other, it, it.report_since(since)?)))
+            .filter(|it| !it.2.loading)
+            .collect();
+        let name = self.name(node);
+        // Somebody in step with it has what it has, and was asked a moment later.
+        let is_ahead = |it: &Report| it.replid != report.replid && self.holds_more(it, report);
+        if let Some((other, ..)) = heard.iter().find(|it| is_ahead(it.2)) {
+            let other = self.name(*other);
+            return Some(format!(
+                "{name} may lack writes that were acknowledged as guarded: {other} has more; choose \
+                 whose data wins with `segue adopt NODE`"
+            ));
+        }
+        let replicas = heard.iter().filter(|it| it.0 != serving);
+        let words: Vec<u64> =
+            replicas.filter_map(|(_, it, report)| self.word(lost, it, report)).collect();
+        let is_proven = words.len() >= self.quorum(guarded)
+            || known.is_some_and(|floor| words.iter().any(|it| *it >= floor));
+        // With everybody heard, nobody is left who could come back with it.
+        let is_all = self.strangers.is_empty() && heard.len() + 1 == self.members.len();
+        (!is_proven && !is_all).then(|| {
+            format!(
+                "{name} may lack writes that were acknowledged as guarded, and too few replicas have \
+                 said what they have; wait for them, or decide with `segue adopt NODE`"
+            )
+        })
+    }
+
+    /// Whether the history of `report` goes on from `lost`'s, at `floor` or behind it.
+    fn reaches(&self, report: &Report, lost: &Report, floor: u64) -> bool {
+        match self.lineage.kinship(report, lost) {
+            Kinship::Same => report.offset >= floor,
+            Kinship::Successor => {
+                self.lineage.fork(report, lost.replid).is_some_and(|it| it > floor)
+            }
+            Kinship::Prefix | Kinship::Diverged | Kinship::Unrelated => false,
+        }
+    }
+
     /// What a replica has of the lost primary's history, if its word counts: it holds the data
     /// that it once confirmed.
     fn testimony(&self, lost: &Report, candidate: &Candidate<'_>) -> Option<u64> {
-        let report = candidate.report.ok().filter(|it| !it.loading)?;
+        self.word(lost, self.member(candidate.node)?, candidate.report.ok()?)
+    }
+
+    fn word(&self, lost: &Report, member: &Member, report: &Report) -> Option<u64> {
+        if report.loading {
+            return None;
+        }
         match report.link().map(|it| it.state) {
             // It has begun to copy a primary that came back empty: the data is still there, its
             // place in the history is not said any more.
             Some(LinkState::Syncing) => {
-                let had = self.member(candidate.node)?.had;
-                let (run_id, replid, offset) = had.filter(|_| report.keys > 0)?;
+                let (run_id, replid, offset) = member.had.filter(|_| report.keys > 0)?;
                 (run_id == report.run_id && replid == lost.replid).then_some(offset)
             }
             Some(LinkState::Never) => None,

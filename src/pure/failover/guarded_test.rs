@@ -185,3 +185,82 @@ fn offsets_of_one_line_of_histories_are_compared() {
     world.brain.acknowledged(acked(replid(9), 10));
     assert_eq!(world.brain.acked, Some(acked(replid(9), 10)), "the other history is gone");
 }
+
+/// Node 1 has what was acknowledged, and does not answer when the primary comes back without it.
+fn restarted_with_less(guarded: Option<Guarded>) -> World {
+    let mut world = World::new(3, Params { guarded, ..params() });
+    world.run(550);
+    world.nodes[2].is_frozen = true;
+    world.run(300);
+    acknowledge(&mut world, 1);
+    world.fault(Fault::Hang(1));
+    world.run(2_000);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.nodes[0].keys = world.nodes[2].keys + 5;
+    assert!(world.nodes[0].keys < world.nodes[1].keys);
+    world.run(3_000);
+    world
+}
+
+#[test]
+fn a_primary_that_came_back_waits_for_who_may_have_more() {
+    assert_eq!(serving(&restarted_with_less(None)), Some(0), "nothing was promised");
+    let mut world = restarted_with_less(Some(KNOWN));
+    assert_eq!(serving(&world), None, "{:?}", world.notes);
+    let reason = world.brain.snapshot(crate::pure::time::Time::from_millis(world.now)).reason;
+    assert!(reason.as_ref().is_some_and(|it| it.contains("may lack writes")), "{reason:?}");
+    world.fault(Fault::Resume(1));
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+}
+
+#[test]
+fn a_primary_that_came_back_with_everything_serves_when_a_replica_says_so() {
+    for (replicas_min, expected) in [(2, Some(0)), (1, None)] {
+        let mut world = steady(Guarded { replicas_min, ..KNOWN });
+        acknowledge(&mut world, 1);
+        world.fault(Fault::Kill(2));
+        world.fault(Fault::Kill(0));
+        world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+        world.run(1_000);
+        assert_eq!(serving(&world), expected, "{replicas_min}: {:?}", world.notes);
+    }
+}
+
+#[test]
+fn an_old_replicaof_leads_to_nobody_who_lacks_what_was_acknowledged() {
+    for (guarded, expected) in [(None, Some(0)), (Some(KNOWN), None)] {
+        let mut world = World::new(2, Params { guarded, ..params() });
+        world.run(550);
+        world.fault(Fault::Kill(0));
+        world.run(3_000);
+        assert_eq!(serving(&world), Some(1));
+        world.run(500);
+        world.fault(Fault::Kill(1));
+        world.nodes[1].follows = Some(0);
+        world.nodes[1].is_frozen = true;
+        world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
+        world.run(150);
+        world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+        world.run(5_000);
+        assert_eq!(serving(&world), expected, "{guarded:?} {:?}", world.notes);
+        let reason = world.brain.snapshot(crate::pure::time::Time::from_millis(world.now)).reason;
+        let is_said = reason.as_ref().is_some_and(|it| it.contains("n1 has more"));
+        assert_eq!(is_said, guarded.is_some(), "{reason:?}");
+    }
+}
+
+#[test]
+fn a_primary_is_found_only_when_enough_replicas_say_that_they_have_no_more() {
+    let both = Guarded { replicas_min: 2, ..KNOWN };
+    for (guarded, expected) in [(None, Some(0)), (Some(both), Some(0)), (Some(KNOWN), None)] {
+        let mut world = World::new(3, Params { guarded, ..params() });
+        world.fault(Fault::Kill(2));
+        world.run(5_000);
+        assert_eq!(serving(&world), expected, "{guarded:?}");
+        world.fault(Fault::Restart { node: 2, keeps_keys: true, alone: false });
+        world.run(1_000);
+        assert_eq!(serving(&world), Some(0), "{guarded:?} {:?}", world.notes);
+    }
+}

@@ -79,7 +79,8 @@ impl Brain {
             if loss == Loss::Amnesia && may_forgive && lost_for >= self.params.timeout {
                 return self.forgive(node);
             }
-            let reason = self.nobody(&ranking.rejected);
+            let nobody = self.nobody(&ranking.rejected);
+            let reason = self.unfollowed().map_or(nobody.clone(), |it| format!("{it}; {nobody}"));
             return self.wait(now, reason);
         };
         if loss == Loss::Down && lost_for < DRAIN_MAX && !self.is_settled(&ranking) {

@@ -42,6 +42,8 @@ pub(super) struct Member {
     /// The process that was last seen as a replica: if the same one says that it is a primary,
     /// somebody promoted it; another one was merely restarted.
     pub(super) replica_run: Option<RunId>,
+    /// When the process that answers there was first heard of.
+    pub(super) born_at: Time,
     pub(super) pending: Option<Pending>,
     /// When its last order was answered; what it said before is out of date.
     pub(super) answered_at: Time,
@@ -75,6 +77,7 @@ impl Member {
             moved_at: now,
             is_family: false,
             replica_run: None,
+            born_at: now,
             pending: None,
             answered_at: now,
             alive_asked: Time::ZERO,

@@ -69,8 +69,16 @@ impl Brain {
         if report.loading {
             return Some(format!("{name} has not said what it has loaded"));
         }
-        let Some(link) = report.link() else { return self.standstill_reason() };
+        let Some(link) = report.link() else {
+            return self.unproven(report).or_else(|| self.standstill_reason());
+        };
         Some(format!("{name} says that it is a replica of {}:{}", link.host, link.port))
+    }
+
+    /// Why the primary that runs as another process now must not serve in a guarded group.
+    fn unproven(&self, report: &Report) -> Option<String> {
+        let serving = self.serving.as_ref().filter(|it| it.anchor.run_id != report.run_id)?;
+        self.may_lack(serving.node, report, &serving.anchor)
     }
 
     /// Whether a doubt about `node` has been answered by a sign of life to a question that was
@@ -151,7 +159,7 @@ impl Brain {
     }
 
     /// Whether `replica` holds data that the restarted `primary` lacks.
-    fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
+    pub(super) fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
         // Servers say 0 or 1 once a full copy has begun: the data is still there, its place in
         // the history is forgotten. Then keys are all there is to go by.
         if replica.offset <= 1 {
@@ -190,6 +198,8 @@ impl Brain {
             self.lose(now, Loss::Down);
         } else if self.is_deposed(now) {
             self.lose(now, Loss::Deposed);
+        } else if let Some(reason) = primary.report().and_then(|it| self.unproven(it)) {
+            self.wait(now, reason);
         }
     }
 
@@ -250,7 +260,8 @@ impl Brain {
 
     /// Somebody else's decision: a node that was promoted, not by us, out of our primary's
     /// history; or the node that our primary says it follows. A primary that was killed and comes
-    /// back with an old `replicaof` has decided nothing: then that node must have what was served.
+    /// back with an old `replicaof` has decided nothing: then that node must have what was served,
+    /// or nobody else may have it; in a guarded group, nobody who could come back with it either.
     ///
     /// Only a process that was seen as a replica before counts as promoted: one that was
     /// restarted from an old snapshot without `replicaof` claims the same ancestry.
@@ -284,13 +295,26 @@ impl Brain {
                 let since = fresh.max(member.answered_at);
                 let named = member.is_at(&link.host, link.port) && member.pending.is_none();
                 let report = member.report_since(since).filter(|it| named && it.is_primary());
-                report.is_some_and(|it| {
-                    is_turned
-                        || self.has_all_of(it, &serving.anchor)
-                        || !self.can_be_saved_from(*node, it)
-                })
+                report.is_some_and(|it| is_turned || self.is_rightful(*node, it, &serving.anchor))
             })
             .map(|(node, _)| node)
+    }
+
+    /// Whether to serve with what the primary `node` has, which nobody has chosen, costs nothing.
+    fn is_rightful(&self, node: NodeId, theirs: &Report, anchor: &Report) -> bool {
+        if self.params.guarded.is_some() {
+            return !theirs.loading && self.may_lack(node, theirs, anchor).is_none();
+        }
+        self.has_all_of(theirs, anchor) || !self.can_be_saved_from(node, theirs)
+    }
+
+    /// Why the node is not followed that our primary says it follows.
+    pub(super) fn unfollowed(&self) -> Option<String> {
+        let serving = self.serving.as_ref()?;
+        let link = self.member(serving.node)?.report()?.link()?;
+        let (node, heir) = self.nodes().find(|(_, it)| it.is_at(&link.host, link.port))?;
+        let theirs = heir.report().filter(|it| it.is_primary())?;
+        self.may_lack(node, theirs, &serving.anchor)
     }
 
     /// Whether the primary `theirs` has what `anchor` had: it went on from that history, at or
