@@ -252,6 +252,26 @@ fn a_suspect_is_waited_for_before_anybody_is_chosen() {
     assert_eq!(serving(&world), Some(0));
 }
 
+/// Replicas that had more than the new primary's fork when it was promoted, and were not sent behind
+/// it before it came back empty, have nearly all there is.
+#[test]
+fn an_empty_primary_does_not_wipe_who_went_on_after_the_fork() {
+    let mut world = steady();
+    let (parent, fork) = (world.nodes[1].replid, world.nodes[1].offset - 20);
+    (world.nodes[0].replid, world.nodes[0].descends) = (77, Some((parent, fork)));
+    for replica in &mut world.nodes[1..] {
+        replica.is_frozen = true;
+    }
+    world.run(150);
+    assert_eq!(serving(&world), Some(0));
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+    world.run(15_000);
+    assert!(world.notes.iter().any(is_amnesia), "{:?}", world.notes);
+    assert_eq!(serving(&world), None, "{:?}", world.notes);
+    assert!(!world.notes.iter().any(|it| matches!(it, Note::Forgiven { .. })));
+}
+
 #[test]
 fn a_second_restart_with_the_data_ends_the_amnesia() {
     let mut world = steady();

@@ -75,7 +75,7 @@ impl Brain {
                 return self.recall(now, reason);
             }
             // What was acknowledged as guarded is not forgiven to anybody.
-            let may_forgive = self.params.guarded.is_none();
+            let may_forgive = self.params.guarded.is_none() && !self.has_worth_saving();
             if loss == Loss::Amnesia && may_forgive && lost_for >= self.params.timeout {
                 return self.forgive(node);
             }

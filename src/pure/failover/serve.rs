@@ -142,8 +142,10 @@ impl Brain {
             .filter(|(node, it)| *node != primary && it.is_heard())
             .filter_map(|(node, member)| Some((node, member.report()?)))
             .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
-            .filter(|(_, theirs)| self.is_kin(theirs, &serving.anchor))
-            .find(|(_, theirs)| self.holds_more(theirs, report))
+            .find(|(_, theirs)| {
+                self.is_kin(theirs, &serving.anchor) && self.holds_more(theirs, report)
+                    || self.is_worth_saving(theirs, report)
+            })
             .map(|(node, theirs)| (node, theirs.keys, self.own_bytes(theirs, report)));
         if let Some(serving) = &mut self.serving {
             // Of an earlier process that had lost it, nothing is left.
@@ -152,6 +154,27 @@ impl Brain {
         if let Some((replica, saved_keys, lost_bytes)) = saved {
             self.note(Note::Amnesia { primary, keys, replica, saved_keys, lost_bytes });
         }
+    }
+
+    /// Whether a replica that went on by itself after the fork, and was not sent behind the primary
+    /// yet, has far more than what came back. It is nobody's successor, so a human decides; sent
+    /// behind an empty primary, it would have nothing.
+    fn is_worth_saving(&self, theirs: &Report, primary: &Report) -> bool {
+        let Some(serving) = &self.serving else { return false };
+        self.lineage.kinship(theirs, &serving.anchor) == Kinship::Diverged
+            && primary.keys.saturating_mul(2) < theirs.keys
+    }
+
+    /// Whether such a replica is there.
+    pub(super) fn has_worth_saving(&self) -> bool {
+        let Some(serving) = &self.serving else { return false };
+        let Some(primary) = self.member(serving.node).and_then(|it| it.report()) else {
+            return false;
+        };
+        self.nodes()
+            .filter(|(node, it)| *node != serving.node && it.is_heard())
+            .filter_map(|(_, it)| it.report())
+            .any(|it| !it.is_primary() && !it.loading && self.is_worth_saving(it, primary))
     }
 
     fn is_kin(&self, report: &Report, anchor: &Report) -> bool {
