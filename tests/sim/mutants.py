@@ -57,7 +57,7 @@ MUTANTS = {
     "unsettled": (F + "lost.rs", "lost_for < DRAIN_MAX && !self.is_settled(&ranking)", "!BUG && lost_for < DRAIN_MAX && !self.is_settled(&ranking)"),
     # The steps of a failover.
     "confirmed-too-much": (F + "brain.rs", "self.confirmed = self.confirmed.max(version)", "self.confirmed = self.confirmed.max(version + u64::from(BUG))"),
-    "epoch-stays": (F + "gate.rs", "let epoch = self.route.epoch.next();\n        self.handed", "let epoch = if BUG { self.route.epoch } else { self.route.epoch.next() };\n        self.handed"),
+    "epoch-stays": (F + "gate.rs", "let epoch = self.route.epoch.next();\n        self.follow_at", "let epoch = if BUG { self.route.epoch } else { self.route.epoch.next() };\n        self.follow_at"),
     "spins": (F + "brain.rs", ".filter(|it| *it > self.stepped_at)", ".filter(|it| BUG || *it > self.stepped_at)"),
     "no-family": (F + "rejoin.rs", "self.lineage.is_family(report, &serving.anchor)", "(!BUG && self.lineage.is_family(report, &serving.anchor))"),
     "no-demotion": (F + "rejoin.rs", "!is_forsaken && !member.is_family && !report.is_blank()", "!is_forsaken && (BUG || !member.is_family) && !report.is_blank()"),

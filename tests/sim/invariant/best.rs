@@ -25,7 +25,10 @@ impl Sim {
                 LinkState::Syncing | LinkState::Never => false,
             });
             let is_behind = self.nodes[other].priority > self.nodes[chosen].priority;
-            let is_better = report.replid == own.replid && report.offset > own.offset;
+            // What went on behind the fork of the one that was lost is another history.
+            let fork = self.checker.eyes[p].served.as_ref().and_then(|it| it.descends);
+            let is_off = fork.is_some_and(|it| it.0 == report.replid && report.offset >= it.1);
+            let is_better = report.replid == own.replid && report.offset > own.offset && !is_off;
             if other != chosen && is_fresh && is_well && is_sound && !is_behind && is_better {
                 let (theirs, ours) = (report.offset, own.offset);
                 self.check(self.is_eligible(p, other).is_err(), "best", || {

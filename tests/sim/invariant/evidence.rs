@@ -12,7 +12,10 @@ impl Sim {
     pub(super) fn check_evidence(&mut self, p: usize) {
         let eyes = &self.checker.eyes[p];
         let Some(serving) = eyes.serving else {
-            return self.check_orphans(p);
+            let is_orphaned = eyes.orphaned;
+            return self.check(is_orphaned, "evidence", || {
+                "a promotion before anybody served, and nobody said who did".to_owned()
+            });
         };
         // Nothing is left to wait for if it says itself that it is a replica.
         let report = eyes.known[serving].report.as_ref();
@@ -28,8 +31,10 @@ impl Sim {
         });
     }
 
-    /// Before anybody served: only if all but one node are replicas of that one, and lost it.
-    fn check_orphans(&mut self, p: usize) {
+    /// Before anybody served: only if all but one node are replicas of that one, and lost it. They
+    /// must say so when it is given up; afterwards one of them may be gone as well.
+    pub(super) fn check_orphans(&mut self, p: usize) {
+        self.checker.eyes[p].orphaned = true;
         let links: Vec<_> = self.checker.eyes[p]
             .known
             .iter()
@@ -42,7 +47,7 @@ impl Sim {
         let all_lost = links.iter().flatten().all(lost);
         let missing = links.iter().filter(|it| it.is_none()).count();
         self.check(hosts.len() == 1 && all_lost && missing <= 1, "evidence", || {
-            format!("a promotion before anybody served: {links:?}")
+            format!("a primary is given up before anybody served: {links:?}")
         });
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Eyes {
     pub(crate) promoted: Option<(Epoch, usize)>,
     /// A switchover is under way: from whom to whom.
     pub(crate) switching: Option<(usize, usize)>,
+    /// A primary that never served was given up: all its replicas said that they lost it.
+    pub(crate) orphaned: bool,
     /// A promotion of this process had no answer.
     pub(crate) uncertain: Option<(usize, RunId)>,
 }
@@ -78,6 +80,7 @@ impl Eyes {
             forgiven: false,
             promoted: None,
             switching: None,
+            orphaned: false,
             uncertain: None,
         }
     }
@@ -114,7 +117,9 @@ impl Eyes {
         if is_good {
             known.streak += 1;
             // A single answer after a verdict of *down* is no recovery: `health.rise`.
-            if known.streak >= params.rise || now < known.good_at + micros(least(params)) {
+            let is_first = known.good_at == 0;
+            let is_lately = awake < known.well_at + micros(least(params));
+            if known.streak >= params.rise || is_lately || is_first {
                 known.well_at = awake;
             }
             known.good_at = now;

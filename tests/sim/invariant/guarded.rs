@@ -33,11 +33,8 @@ impl Sim {
     }
 
     /// The gate opens for `node`, which lacks `missing`.
-    pub(super) fn check_guarded(&mut self, p: usize, node: usize, missing: &[Write]) {
-        // A proxy that was restarted itself knows nothing, and takes the primary that it finds.
-        let eyes = &self.checker.eyes[p];
-        let is_new = eyes.serving.is_none();
-        let is_void = is_new || self.checker.meddled;
+    pub(super) fn check_guarded(&mut self, node: usize, missing: &[Write]) {
+        let is_void = self.checker.meddled;
         let Some(promise) = self.swarm.guarded.filter(|_| !is_void) else { return };
         for write in missing {
             let Some(copies) = self.checker.copies.get(write).cloned() else { continue };

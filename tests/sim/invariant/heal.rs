@@ -82,18 +82,19 @@ impl Sim {
         left.all(|it| !self.data.descends(it.history, served.history))
     }
 
-    /// Whether nobody could know what to do: no node says that it is a primary; or several do, or
-    /// a proxy never saw who served, and whoever saw it was killed or overruled.
+    /// Whether nobody could know what to do: no node of what was served says that it is a primary; or
+    /// several do, or a proxy never saw who served, and whoever saw it was killed or overruled.
     fn needs_human(&self) -> bool {
         let primaries = self.nodes.iter().filter_map(|it| it.process.as_ref());
-        let primaries = primaries.filter(|it| it.is_primary()).count();
+        let primaries: Vec<_> = primaries.filter(|it| it.is_primary()).collect();
+        let served = self.checker.eyes[0].served_point;
+        let is_rightful = |history| served.is_none_or(|it| self.data.descends(history, it.history));
+        let nobody = !primaries.iter().any(|it| is_rightful(it.history));
+        let primaries = primaries.len();
         let forgot = self.swarm.faults.contains(&Fault::Forget) || self.checker.meddled;
         let is_ignorant = self.checker.eyes.iter().any(|it| it.serving.is_none());
         // What was acknowledged as guarded is forgiven to nobody.
         let is_guarded = self.swarm.guarded.is_some();
-        primaries == 0
-            || is_guarded
-            || forgot && (primaries > 1 || is_ignorant)
-            || self.is_all_gone()
+        nobody || is_guarded || forgot && (primaries > 1 || is_ignorant) || self.is_all_gone()
     }
 }

@@ -186,9 +186,13 @@ impl Sim {
                 let node = usize::from(node.0);
                 self.check_candidate(p, node, *epoch);
                 self.check_barrier(p, *epoch);
+                let is_first = self.checker.eyes[p].is_first_order(*epoch);
                 if self.checker.eyes[p].is_planned(node) {
-                    self.check_planned(p, node);
-                } else if self.checker.eyes[p].is_first_order(*epoch) {
+                    // Asked again, it may be another process, which nobody may follow.
+                    if is_first {
+                        self.check_planned(p, node);
+                    }
+                } else if is_first {
                     self.check_unknown(p, node);
                     self.check_evidence(p);
                     self.check_witness(p);
@@ -199,7 +203,11 @@ impl Sim {
                 self.checker.eyes[p].ordered(*epoch, node);
             }
             Action::Order(Order::Follow { node, primary, .. }) => {
-                self.check_rejoin(p, usize::from(node.0), usize::from(primary.0));
+                let (node, primary) = (usize::from(node.0), usize::from(primary.0));
+                self.check_rejoin(p, node, primary);
+                if self.checker.eyes[p].switching == Some((node, primary)) {
+                    self.check_planned(p, primary);
+                }
             }
             Action::Order(
                 Order::Pause { .. } | Order::Unpause { .. } | Order::Reconnect { .. },
@@ -218,6 +226,9 @@ impl Sim {
         if let Note::Forgiven { primary } = note {
             self.check_durable(p, usize::from(primary.0));
             self.checker.eyes[p].forgave();
+        }
+        if let Note::Orphaned { .. } = note {
+            self.check_orphans(p);
         }
         self.check_unchanged(p, note);
         self.note_switchover(p, note);
@@ -239,8 +250,14 @@ impl Sim {
     }
 
     /// An order's outcome is about to be told to the brain.
-    pub(crate) fn check_ordered(&mut self, p: usize, order: &Order, outcome: &Ended) {
-        self.note_outcome(p, order, outcome);
+    pub(crate) fn check_ordered(
+        &mut self,
+        p: usize,
+        order: &Order,
+        run: Option<u64>,
+        outcome: &Ended,
+    ) {
+        self.note_outcome(p, order, run, outcome);
         if matches!(outcome, Ended::Refused(_) | Ended::NotSent(_)) {
             let now = self.now;
             self.checker.eyes[p].known[usize::from(order.node().0)].refused_at = Some(now);

@@ -59,6 +59,7 @@ impl Sim {
     ) {
         if self.clients[client].unopened {
             let is_told = line == "-ERR EXEC without MULTI"
+                || line.starts_with("-EXECABORT")
                 || line.starts_with("-UNCERTAIN")
                 || self.is_refusal(line);
             return self.check(is_told, "transaction", || format!("client {client} got {line}"));

@@ -6,11 +6,17 @@ use crate::sim::Sim;
 use segue::pure::failover::{Order, Outcome};
 
 impl Sim {
-    /// An order's outcome is told.
-    pub(super) fn note_outcome(&mut self, p: usize, order: &Order, outcome: &Outcome) {
+    /// An order's outcome is told; `run` is the process that it was sent to.
+    pub(super) fn note_outcome(
+        &mut self,
+        p: usize,
+        order: &Order,
+        run: Option<u64>,
+        outcome: &Outcome,
+    ) {
         let Order::Promote { node, epoch, .. } = order else { return };
         let node = usize::from(node.0);
-        let run = self.checker.eyes[p].known[node].report.as_ref().map(|it| it.run_id);
+        let run = run.map(run_id);
         if *outcome == Outcome::Done {
             self.checker.eyes[p].promoted = Some((*epoch, node));
         }

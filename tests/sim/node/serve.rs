@@ -127,7 +127,9 @@ impl Sim {
         if request == Request::Incomplete {
             return Some("ERR wrong number of arguments for 'echo' command");
         }
-        if let Some(error) = self.nodes[n].impairment(self.now) {
+        // Servers allow these whatever else they refuse.
+        let is_always_free = matches!(request, Request::Multi | Request::Discard);
+        if let Some(error) = self.nodes[n].impairment(self.now).filter(|_| !is_always_free) {
             return Some(error);
         }
         let process = self.nodes[n].process.as_ref()?;

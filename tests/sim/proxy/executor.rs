@@ -174,12 +174,12 @@ impl Sim {
     fn order_ends(&mut self, proxy: usize, job: u64, outcome: Outcome) {
         let Some(it) = self.proxies[proxy].jobs.get_mut(&job) else { return };
         it.is_over = true;
-        let order = it.order.clone();
+        let (order, run) = (it.order.clone(), it.run);
         if outcome != Outcome::Unknown {
             self.proxies[proxy].jobs.remove(&job);
         }
         self.trace(|| format!("proxy {proxy} hears of {order:?}: {outcome:?}"));
-        self.check_ordered(proxy, &order, &outcome);
+        self.check_ordered(proxy, &order, run, &outcome);
         self.step(proxy, failover::Event::Ordered { order, outcome });
     }
 }
