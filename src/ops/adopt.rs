@@ -8,7 +8,7 @@
 //! | 409 | something speaks against it; every reason is named, nothing was touched |
 //! | 503 | the control plane does not answer |
 //!
-//! The body is an [`Adoption`]. That it began is not that it is over: the status tells when the
+//! The body is an [`Adoption`](crate::pure::failover::Adoption). That it began is not that it is over: the status tells when the
 //! node serves.
 
 use super::routes::{self, Answer};

@@ -72,7 +72,7 @@ pub enum Run {
     Over(usize),
     /// The input is used up but for the beginning of a reply; likewise.
     Hungry(usize),
-    /// See [`Deal::Nonsense`].
+    /// Not the protocol, or a reply to nothing: the connection is of no use.
     Nonsense,
 }
 
