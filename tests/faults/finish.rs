@@ -16,6 +16,8 @@ const WAIT_MAX: Duration = Duration::from_secs(13);
 pub(crate) enum Promise {
     /// No error at all.
     Nothing,
+    /// Likewise, but replicas hear so badly that they may confirm a guarded write too late.
+    Unconfirmed,
     /// `-UNCERTAIN` for what was in flight.
     Uncertain,
     /// These as well.
@@ -69,7 +71,7 @@ pub(crate) fn finish(mut stage: Stage<'_>, promise: Promise, may_disconnect: boo
     logs.push(told);
     let mut ended = sum_up(&logs);
     ended.changes = changes;
-    judge_replies(&logs, clients, &ended, promise, may_disconnect, &mut findings);
+    judge_replies(run.mode, &logs, clients, &ended, promise, may_disconnect, &mut findings);
     // A Segue that was killed took its counters along.
     if !may_disconnect {
         judge_metrics(&proxies, &ended, &logs, &accepted, &mut findings);
@@ -129,6 +131,7 @@ fn sum_up(logs: &[Log]) -> Ended {
 }
 
 fn judge_replies(
+    mode: Mode,
     logs: &[Log],
     clients: usize,
     ended: &Ended,
@@ -151,6 +154,7 @@ fn judge_replies(
     for (kind, count) in &ended.errors {
         let is_promised = match promise {
             Promise::Nothing => false,
+            Promise::Unconfirmed => kind == "UNCERTAIN" && mode == Mode::Guarded,
             Promise::Uncertain => kind == "UNCERTAIN",
             Promise::Errors(more) => kind == "UNCERTAIN" || more.contains(&kind.as_str()),
         };

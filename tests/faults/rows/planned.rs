@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("F24c", "segue switchover while replication loses packets", lossy_switchovers)
         .setup(may_be_taken_back)
         .needs_namespaces()
-        .promise(Promise::Nothing)
+        .promise(Promise::Unconfirmed)
         .bounded(1),
     Row::new("F24b", "FAILOVER of the server, Segue follows", failover_command)
         .needs_namespaces()
