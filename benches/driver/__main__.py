@@ -130,7 +130,7 @@ def meta(plan: run.Plan, args: argparse.Namespace, descriptors: int) -> dict:
         "commit": commit.stdout.strip(),
         "cpu": cpu,
         "cores": os.cpu_count(),
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "load_before": load,
         "descriptors": descriptors,
         "rounds": plan.rounds,

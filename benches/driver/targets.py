@@ -53,7 +53,8 @@ class Target:
         ran = subprocess.run(
             [self.find(setting) or "false", flag], capture_output=True, text=True, timeout=20
         )
-        return next((it.strip() for it in (ran.stdout + ran.stderr).splitlines() if it.strip()), "")
+        said = (ran.stdout + ran.stderr).replace(self.find(setting) or "", self.program)
+        return next((it.strip() for it in said.splitlines() if it.strip()), "")
 
 
 TARGETS = [
