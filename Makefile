@@ -66,6 +66,7 @@ bench-pure: ## Nanoseconds of scanner, classification and session machine (2 min
 .PHONY: bench-instructions
 bench-instructions: ## Instructions and allocations for each command, against the last ones
 	@scripts/install build count
+	cargo build --release --locked --bin segue
 	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target --bins
 	@scripts/bench-instructions
 	@target/release/allocations
