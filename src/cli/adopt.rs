@@ -34,7 +34,7 @@ pub(super) struct Adoption {
     #[arg(value_name = "NODE")]
     node: String,
     /// Do not ask.
-    #[arg(long)]
+    #[arg(long, short)]
     yes: bool,
     /// Only say what would be discarded, and what speaks against it.
     #[arg(long, conflicts_with = "yes")]
