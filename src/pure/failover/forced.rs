@@ -105,15 +105,7 @@ impl Brain {
 
     /// Who would take over, and how everybody was judged.
     fn successor(&self, now: Time, ask: &Ask) -> Result<(NodeId, Ranked, Ranking), NoTarget> {
-        let named = match &ask.to {
-            None => None,
-            Some(name) => Some(
-                self.nodes()
-                    .find(|(_, it)| it.spec.name == *name)
-                    .map(|(node, _)| node)
-                    .ok_or_else(|| NoTarget::Unknown(name.clone()))?,
-            ),
-        };
+        let named = self.named(ask)?;
         let refuse = |reasons| NoTarget::Refused { to: named, reasons };
         let why = self.reason.as_deref().unwrap_or("nothing more is known");
         let Some(from) = self.serving.as_ref().map(|it| it.node) else {

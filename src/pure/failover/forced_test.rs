@@ -1,9 +1,9 @@
 //! Forced failovers in the small world: one story a test, and then whatever can go wrong.
 
-use super::story_test::{account, ask, check_settled, heal, outcome, serving, steady};
+use super::story_test::{account, any_trouble, ask, check_settled, heal, outcome, serving, steady};
 use super::world_test::{Fault, World, params};
 use super::{Ask, Event, Note, Order, Progress, Stage, Verdict};
-use crate::pure::topology::{Epoch, Gate, SignalKind};
+use crate::pure::topology::{Epoch, Gate};
 use proptest::prelude::*;
 
 #[test]
@@ -207,22 +207,10 @@ enum Happening {
 }
 
 fn any_happening() -> impl Strategy<Value = Happening> {
-    let node = 0_usize..3;
     prop_oneof![
         6 => Just(Happening::Force),
         2 => (0_u16..3).prop_map(Happening::Switch),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Kill(it))),
-        2 => (node.clone(), any::<bool>(), any::<bool>()).prop_map(|(node, keeps_keys, alone)| {
-            Happening::Fault(Fault::Restart { node, keeps_keys, alone })
-        }),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Hang(it))),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Resume(it))),
-        1 => node.clone().prop_map(|it| Happening::Fault(Fault::Cut(it))),
-        1 => node.prop_map(|it| Happening::Fault(Fault::Heal(it))),
-        2 => any::<bool>().prop_map(|carried_out| Happening::Fault(Fault::LoseAnswer { carried_out })),
-        1 => (1_u64..400).prop_map(|it| Happening::Fault(Fault::SlowWorker(it))),
-        1 => Just(Happening::Fault(Fault::Signal(SignalKind::Lost))),
-        1 => (1_u64..3_000).prop_map(|it| Happening::Fault(Fault::Stall(it))),
+        15 => any_trouble().prop_map(Happening::Fault),
     ]
 }
 

@@ -3,7 +3,7 @@
 
 use super::world_test::{Fault, World, params};
 use super::{Account, Ask, Progress, Verdict};
-use crate::pure::topology::Gate;
+use crate::pure::topology::{Gate, SignalKind};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -36,6 +36,24 @@ pub(super) fn account(world: &World) -> Option<&Account> {
 #[track_caller]
 pub(super) fn outcome(world: &World) -> Verdict {
     account(world).expect("it ended").outcome
+}
+
+/// What may happen to a world in which something is ordered now and then.
+pub(super) fn any_trouble() -> impl Strategy<Value = Fault> {
+    let node = 0_usize..3;
+    prop_oneof![
+        2 => node.clone().prop_map(Fault::Kill),
+        2 => (node.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|(node, keeps_keys, alone)| Fault::Restart { node, keeps_keys, alone }),
+        2 => node.clone().prop_map(Fault::Hang),
+        2 => node.clone().prop_map(Fault::Resume),
+        1 => node.clone().prop_map(Fault::Cut),
+        1 => node.prop_map(Fault::Heal),
+        2 => any::<bool>().prop_map(|carried_out| Fault::LoseAnswer { carried_out }),
+        1 => (1_u64..400).prop_map(Fault::SlowWorker),
+        1 => Just(Fault::Signal(SignalKind::Lost)),
+        1 => (1_u64..3_000).prop_map(Fault::Stall),
+    ]
 }
 
 /// Faults end, everybody runs, and time passes.

@@ -1,6 +1,6 @@
 //! Switchovers in the small world: one story a test, and then whatever can go wrong.
 
-use super::story_test::{account, ask, check_settled, heal, outcome, serving, steady};
+use super::story_test::{account, any_trouble, ask, check_settled, heal, outcome, serving, steady};
 use super::world_test::{Fault, World, params};
 use super::{Ask, Event, Order, Stage, Verdict};
 use crate::pure::topology::Epoch;
@@ -174,20 +174,9 @@ enum Happening {
 }
 
 fn any_happening() -> impl Strategy<Value = Happening> {
-    let node = 0_usize..3;
     prop_oneof![
         6 => (1_u16..4).prop_map(Happening::Ask),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Kill(it))),
-        2 => (node.clone(), any::<bool>(), any::<bool>()).prop_map(|(node, keeps_keys, alone)| {
-            Happening::Fault(Fault::Restart { node, keeps_keys, alone })
-        }),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Hang(it))),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Resume(it))),
-        1 => node.clone().prop_map(|it| Happening::Fault(Fault::Cut(it))),
-        1 => node.prop_map(|it| Happening::Fault(Fault::Heal(it))),
-        2 => any::<bool>().prop_map(|carried_out| Happening::Fault(Fault::LoseAnswer { carried_out })),
-        1 => (1_u64..400).prop_map(|it| Happening::Fault(Fault::SlowWorker(it))),
-        1 => (1_u64..3_000).prop_map(|it| Happening::Fault(Fault::Stall(it))),
+        15 => any_trouble().prop_map(Happening::Fault),
     ]
 }
 

@@ -14,7 +14,7 @@ const TRAFFIC: Traffic = Traffic { clients: 4, depth: 8 };
 /// Goal: when Sentinel promotes a replica of a healthy primary, Segue follows once and promotes
 /// nobody itself; clients stay connected and go on, and what they write from then on is kept.
 ///
-/// Method: `SENTINEL FAILOVER` under load, twice, until Sentinel itself has turned every node; the
+/// Method: `SENTINEL FAILOVER` under load, until Sentinel itself is done and every node follows; the
 /// epoch and the counters say how often Segue changed its mind.
 fn its_promotion_is_followed_once(kind: Kind) {
     let group = Group::start(kind, 2);
