@@ -33,11 +33,11 @@ fn two_workers_lose_no_acknowledged_write(kind: Kind) {
         told.check(promoted);
         // One pipeline of each client was in flight.
         assert!(told.uncertain.len() <= CLIENTS * DEPTH, "{} uncertain", told.uncertain.len());
-        let outcome = |it| {
-            let series = format!("segue_guarded_writes_total{{outcome=\"{it}\"}}");
-            scene.proxy.metric(&series) as usize
-        };
-        assert!(outcome("confirmed") >= told.acknowledged.len(), "{told:?}");
+        // Counted at the end of a turn, a moment after its replies have left.
+        eventually("what was acknowledged is counted", || {
+            let counted = scene.proxy.metric("segue_guarded_writes_total{outcome=\"confirmed\"}");
+            (counted as usize >= told.acknowledged.len()).then_some(())
+        });
         assert_eq!(scene.proxy.promotions(), 1.0);
     }
 }
