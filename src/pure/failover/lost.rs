@@ -89,9 +89,7 @@ impl Brain {
         if !self.is_severed() {
             return self.sever(Goal::Promote);
         }
-        if self.awaits_last_words(now, &ranking) {
-            return;
-        }
+        let Some(best) = self.last_choice(now, node, loss, (&ranking, best)) else { return };
         // Replicas of a primary without its data are about to wipe themselves; and an operator's
         // word is for this decider alone.
         if matches!(loss, Loss::Amnesia | Loss::Forced) || self.may_promote(now, node) {
@@ -156,7 +154,7 @@ impl Brain {
         let report = ahead.unwrap_or(&serving.anchor);
         let lost = Lost { report, ago: now.since(lost_at), amnesia };
         let ranking = rank(limits, lost, &self.lineage, &candidates);
-        self.only_safe(ranking, &serving.anchor, &candidates)
+        self.only_safe(ranking, &serving.anchor, &candidates, self.awaits_more(loss))
     }
 
     /// Somebody changed roles by hand until nobody was left primary: the replica whose history
@@ -186,7 +184,7 @@ impl Brain {
     }
 
     /// Tells each new reason once, while this failover lasts.
-    fn tell_rejected(&mut self, rejected: &[(NodeId, Reject)]) {
+    pub(super) fn tell_rejected(&mut self, rejected: &[(NodeId, Reject)]) {
         for (node, why) in rejected {
             let same = |it: &&(NodeId, Reject)| {
                 it.0 == *node && std::mem::discriminant(&it.1) == std::mem::discriminant(why)
@@ -198,7 +196,7 @@ impl Brain {
         self.rejected = rejected.to_vec();
     }
 
-    fn nobody(&self, rejected: &[(NodeId, Reject)]) -> String {
+    pub(super) fn nobody(&self, rejected: &[(NodeId, Reject)]) -> String {
         if rejected.is_empty() {
             return "no replica is known".to_owned();
         }
