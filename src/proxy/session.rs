@@ -146,7 +146,7 @@ impl Driver {
         for _ in 0..ROUNDS_MAX {
             let heard = self.see_route(seat, now) | self.read_node(cx, seat, now);
             let read = heard | self.read_client(cx, now);
-            if !read && std::mem::take(&mut self.has_pushed) {
+            if std::mem::take(&mut self.has_pushed) && !read {
                 // Nothing has changed for the rest, and the shared connection's task will count.
                 return Poll::Pending;
             }

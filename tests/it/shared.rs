@@ -5,6 +5,7 @@ use serde_json::json;
 
 on_both!(
     a_large_reply_that_nobody_reads_holds_nobody_else_up,
+    who_waits_behind_a_reader_that_leaves_is_served,
     a_reader_that_leaves_too_much_unread_is_ended,
     a_pipeline_of_100_000_commands_starves_nobody,
 );
@@ -35,6 +36,17 @@ fn unread(node: &Server) -> usize {
     waiting.filter_map(|it| it.parse::<usize>().ok()).sum()
 }
 
+/// Settled when five looks in a row see the same.
+fn wait_held_back(node: &Server) {
+    let (mut last, mut same) = (0, 0);
+    eventually("the node is held back", || {
+        let waiting = unread(node);
+        same = if waiting > 0 && waiting == last { same + 1 } else { 0 };
+        last = waiting;
+        (same == 5).then_some(())
+    });
+}
+
 /// Goal: the first large reply of a session comes over the shared connection; while its client
 /// reads nothing it is not gathered, and others are served, by another connection; then the client
 /// gets all of it.
@@ -52,15 +64,8 @@ fn a_large_reply_that_nobody_reads_holds_nobody_else_up(kind: Kind) {
     let before = proxy.peak_kib();
     let mut slow = proxy.client();
     slow.send_all(&[&["GET", "large"], &["ECHO", "behind"]]);
-    // What is sent before that waits behind the large reply. Settled when five looks in a row see
-    // the same.
-    let (mut last, mut same) = (0, 0);
-    eventually("the node is held back", || {
-        let waiting = unread(&node);
-        same = if waiting > 0 && waiting == last { same + 1 } else { 0 };
-        last = waiting;
-        (same == 5).then_some(())
-    });
+    // What is sent before that waits behind the large reply.
+    wait_held_back(&node);
 
     for (n, other) in others.iter_mut().enumerate() {
         for round in 0..10 {
@@ -79,6 +84,39 @@ fn a_large_reply_that_nobody_reads_holds_nobody_else_up(kind: Kind) {
     slow.send_all(&[&["GET", "large"], &["ECHO", "again"]]);
     assert!(slow.read() == value.as_str(), "the value changed");
     assert_eq!(slow.read(), "again");
+}
+
+/// Goal: replies that stand behind a large one are dealt out as soon as its reader is gone.
+///
+/// Method: a write that the node holds up keeps everything in order until all is in flight; then the
+/// large reply comes, nobody reads it, and its client hangs up.
+fn who_waits_behind_a_reader_that_leaves_is_served(kind: Kind) {
+    let node = Server::primary(kind);
+    node.call(&["SET", "large", &"v".repeat(LARGE_BYTES)]);
+    let proxy = start(&node);
+    let in_flight = |requests: f64| {
+        let is_so = || proxy.metric("segue_in_flight_requests").eq(&requests).then_some(());
+        eventually("all is in flight", is_so);
+    };
+    let mut others: Vec<Client> = (0..3).map(|_| proxy.client()).collect();
+    let mut slow = proxy.client();
+    for client in others.iter_mut().chain([&mut slow]) {
+        assert_eq!(client.call(&["PING"]), "+PONG");
+    }
+    assert_eq!(node.call(&["CLIENT", "PAUSE", "60000", "WRITE"]), "+OK");
+    slow.send_all(&[&["SET", "k", "v"], &["GET", "large"]]);
+    in_flight(2.0);
+    for other in &mut others {
+        other.send(&encode(&["ECHO", "behind"]));
+    }
+    in_flight(5.0);
+    assert_eq!(node.call(&["CLIENT", "UNPAUSE"]), "+OK");
+    wait_held_back(&node);
+    assert!(others.iter().all(Client::is_silent), "it waits behind the large reply");
+    drop(slow);
+    for other in &mut others {
+        assert_eq!(other.read(), "behind");
+    }
 }
 
 /// Goal: what one session leaves unread is bounded, whatever it asks for: beyond the limit it is

@@ -158,7 +158,8 @@ impl Shared {
     pub(super) fn detach(&self, id: u64) {
         let mut inner = self.inner.borrow_mut();
         inner.seats.remove(&id);
-        if inner.seats.is_empty() {
+        // It may have been the reader that others wait for.
+        if inner.seats.is_empty() || inner.stalled.is_some() {
             inner.wake();
         }
     }
