@@ -50,8 +50,10 @@ pub(super) enum Phase {
 pub(super) enum Goal {
     /// Promote the best replica.
     Promote,
-    /// Follow a node that is a primary already.
+    /// Follow a node that is a primary already, if it still ought to be followed.
     Follow(NodeId),
+    /// Follow a node that is a primary already, whatever it has, as an operator asked for.
+    Obey(NodeId),
     /// Promote this one, which has everything, as an operator asked for.
     Switch(NodeId),
     /// Promote this one, whatever it has, as an operator asked for.

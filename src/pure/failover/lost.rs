@@ -124,7 +124,7 @@ impl Brain {
         let Some(serving) = &self.serving else { return Ranking::default() };
         // A primary that still answers was lost when commands were held for it.
         let lost_at = match loss {
-            Loss::Down => self.member(node).map_or(now, |it| it.detector.alive_at()),
+            Loss::Down => self.member(node).map_or(now, |it| it.detector.well_at()),
             Loss::Amnesia | Loss::Deposed | Loss::Forced => self.held_from.unwrap_or(now),
         };
         let fresh = self.fresh_from(now);
@@ -152,8 +152,9 @@ impl Brain {
             max_link_down: self.params.max_link_down,
         };
         let amnesia = loss == Loss::Amnesia;
-        let ahead = if loss == Loss::Deposed { self.ahead(now) } else { None };
-        let report = ahead.unwrap_or(&serving.anchor);
+        let ahead = if loss == Loss::Deposed { self.ahead(now).cloned() } else { None };
+        let remembered = if amnesia { self.remembered() } else { ahead };
+        let report = remembered.as_ref().unwrap_or(&serving.anchor);
         let lost = Lost { report, ago: now.since(lost_at), amnesia };
         let ranking = rank(limits, lost, &self.lineage, &candidates);
         self.only_safe(ranking, &serving.anchor, &candidates)
@@ -235,11 +236,14 @@ impl Brain {
                 Goal::Promote => self.phase = Phase::Suspecting,
                 Goal::Switch(to) => self.commit_switch(now, to, true),
                 Goal::Adopt(node) => self.commit_adoption(now, node),
-                Goal::Follow(heir) => {
+                // A stuck worker confirms late: whoever lacked nothing then may do so now.
+                Goal::Follow(heir) if self.heir(now) == Some(heir) => self.adopt(now, heir, true),
+                Goal::Follow(_) => self.phase = Phase::Suspecting,
+                Goal::Obey(chosen) => {
                     let fresh = self.fresh_from(now);
-                    let still = self.member(heir).and_then(|it| it.report_since(fresh));
+                    let still = self.member(chosen).and_then(|it| it.report_since(fresh));
                     if still.is_some_and(Report::is_primary) {
-                        self.adopt(now, heir, true);
+                        self.adopt(now, chosen, true);
                     } else {
                         self.phase = Phase::Suspecting;
                     }
@@ -251,7 +255,7 @@ impl Brain {
             return self.commit_switch(now, to, false);
         }
         // Nothing was done to anybody yet, so the primary may still come back; with its data.
-        self.recollect();
+        self.recollect(now);
         if goal == Goal::Promote && self.is_well() && !self.is_forcing() {
             return self.release(now);
         }

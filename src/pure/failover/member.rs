@@ -35,7 +35,7 @@ pub(super) struct Member {
     pub(super) had: Option<(RunId, ReplId, u64)>,
     /// What it answers although it is up.
     pub(super) impaired: Option<String>,
-    /// When the bytes that it has were seen to change last, as a replica.
+    /// When the bytes that it has, or its link, were seen to change last, as a replica.
     pub(super) moved_at: Time,
     /// It was seen with the group's data: it belongs here.
     pub(super) is_family: bool,
@@ -150,7 +150,11 @@ impl Member {
         if self.seen.as_ref().is_some_and(|seen| seen.asked > asked) {
             return;
         }
-        let bytes = |it: &Report| (it.replid, it.offset, it.link().map(|link| link.received));
+        // A link that is up again is as good as a byte: the primary has just accepted it.
+        let is_up = |it: &Link| matches!(it.state, LinkState::Up { .. });
+        let bytes = |it: &Report| {
+            (it.replid, it.offset, it.link().map(|link| (link.received, is_up(link))))
+        };
         if self.report().map(bytes) != Some(bytes(&report)) {
             self.moved_at = asked;
         }

@@ -30,7 +30,7 @@ impl Brain {
         if let Some(heir) = self.heir(now) {
             return self.follow(now, heir);
         }
-        self.recollect();
+        self.recollect(now);
         if let Some(reason) = self.trouble() {
             return self.hold(now, node, reason);
         }
@@ -117,95 +117,12 @@ impl Brain {
         }
     }
 
-    /// The amnesia guard: a primary that runs as another process, of another history, with
-    /// less than a replica holds, is dead; what answers there would wipe the replicas.
-    ///
-    /// With a snapshot that carries the replication id, offsets tell exactly what it lacks.
-    /// With an append-only file the id is new; then keys are counted: those without a time to
-    /// live, and all of them against half (keys may have expired while it was down).
-    pub(super) fn recollect(&mut self) {
-        let Some(serving) = &self.serving else { return };
-        let Some(primary) = self.member(serving.node) else { return };
-        let Some(report) = primary.report() else { return };
-        let is_new = report.run_id != serving.anchor.run_id;
-        if !is_new || !report.is_primary() || report.loading || !primary.health().is_up() {
-            return;
-        }
-        if serving.amnesia == Some(report.run_id) {
-            return;
-        }
-        let run_id = report.run_id;
-        let (primary, keys) = (serving.node, report.keys);
-        let saved = self
-            .nodes()
-            // Also of one that was down and answers again: it is not trusted yet, but it has data.
-            .filter(|(node, it)| *node != primary && it.is_heard())
-            .filter_map(|(node, member)| Some((node, member.report()?)))
-            .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
-            .find(|(_, theirs)| {
-                self.is_kin(theirs, &serving.anchor) && self.holds_more(theirs, report)
-                    || self.is_worth_saving(theirs, report)
-            })
-            .map(|(node, theirs)| (node, theirs.keys, self.own_bytes(theirs, report)));
-        if let Some(serving) = &mut self.serving {
-            // Of an earlier process that had lost it, nothing is left.
-            serving.amnesia = saved.map(|_| run_id);
-        }
-        if let Some((replica, saved_keys, lost_bytes)) = saved {
-            self.note(Note::Amnesia { primary, keys, replica, saved_keys, lost_bytes });
-        }
-    }
-
-    /// Whether a replica that went on by itself after the fork, and was not sent behind the primary
-    /// yet, has far more than what came back. It is nobody's successor, so a human decides; sent
-    /// behind an empty primary, it would have nothing.
-    fn is_worth_saving(&self, theirs: &Report, primary: &Report) -> bool {
-        let Some(serving) = &self.serving else { return false };
-        self.lineage.kinship(theirs, &serving.anchor) == Kinship::Diverged
-            && primary.keys.saturating_mul(2) < theirs.keys
-    }
-
-    /// Whether such a replica is there.
-    pub(super) fn has_worth_saving(&self) -> bool {
-        let Some(serving) = &self.serving else { return false };
-        let Some(primary) = self.member(serving.node).and_then(|it| it.report()) else {
-            return false;
-        };
-        self.nodes()
-            .filter(|(node, it)| *node != serving.node && it.is_heard())
-            .filter_map(|(_, it)| it.report())
-            .any(|it| !it.is_primary() && !it.loading && self.is_worth_saving(it, primary))
-    }
-
-    fn is_kin(&self, report: &Report, anchor: &Report) -> bool {
-        matches!(self.lineage.kinship(report, anchor), Kinship::Same | Kinship::Prefix)
-    }
-
-    /// Whether `replica` holds data that the restarted `primary` lacks.
-    pub(super) fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
-        // Servers say 0 or 1 once a full copy has begun: the data is still there, its place in
-        // the history is forgotten. Then keys are all there is to go by.
-        if replica.offset <= 1 {
-            return primary.lasting_keys() < replica.lasting_keys();
-        }
-        match self.lineage.kinship(replica, primary) {
-            Kinship::Same => replica.offset > primary.offset,
-            // The primary continues from a snapshot of the history that the replica has.
-            Kinship::Prefix => false,
-            Kinship::Diverged => true,
-            Kinship::Successor | Kinship::Unrelated => {
-                primary.lasting_keys() < replica.lasting_keys()
-                    || primary.keys.saturating_mul(2) < replica.keys
-            }
-        }
-    }
-
     /// One look while the gate is held in doubt of the primary.
     pub(super) fn suspect(&mut self, now: Time) {
         if let Some(heir) = self.heir(now) {
             return self.follow(now, heir);
         }
-        self.recollect();
+        self.recollect(now);
         if self.is_forcing() {
             return self.force(now);
         }
@@ -300,10 +217,18 @@ impl Brain {
                 // Our own order to demote it may still be on its way to it.
                 (is_promoted && member.pending.is_none()).then_some((node, report))
             });
-        let promoted =
-            claims.filter(|(_, report)| self.outranks(report, &serving.anchor)).max_by_key(
-                |(_, report)| (report.descends.map(|it| it.1), std::cmp::Reverse(report.run_id)),
-            );
+        // Who would be followed as soon as the returned primary served is followed instead of it.
+        let returned = self.member(serving.node).filter(|it| it.is_heard());
+        let returned = returned
+            .and_then(|it| it.report())
+            .filter(|it| it.run_id != serving.anchor.run_id && it.is_primary() && !it.loading);
+        let is_ahead = |it: &Report| {
+            self.outranks(it, &serving.anchor)
+                || returned.is_some_and(|returned| self.outranks(it, returned))
+        };
+        let promoted = claims.filter(|(_, report)| is_ahead(report)).max_by_key(|(_, report)| {
+            (report.descends.map(|it| it.1), std::cmp::Reverse(report.run_id))
+        });
         if let Some((node, _)) = promoted {
             return Some(node);
         }

@@ -227,8 +227,8 @@ impl Sim {
             self.check_durable(p, usize::from(primary.0));
             self.checker.eyes[p].forgave();
         }
-        if let Note::Orphaned { .. } = note {
-            self.check_orphans(p);
+        if let Note::Orphaned { primary } = note {
+            self.check_orphans(p, usize::from(primary.0));
         }
         self.check_unchanged(p, note);
         self.note_switchover(p, note);
