@@ -22,7 +22,7 @@
 use super::brain::{Brain, Loss};
 use super::event::Note;
 use crate::pure::time::Time;
-use crate::pure::topology::{Kinship, NodeId, Report};
+use crate::pure::topology::{Kinship, LinkState, NodeId, Report};
 
 impl Brain {
     /// Whether what came back lost something that somebody has.
@@ -64,44 +64,53 @@ impl Brain {
             .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
     }
 
-    /// Whether `returned` lacks a part of what was served until `anchor`, which a replica has.
-    fn lacks_what_was_served(&self, returned: &Report, theirs: &Report, anchor: &Report) -> bool {
-        match self.lineage.kinship(theirs, anchor) {
-            Kinship::Same | Kinship::Prefix => self.holds_more(theirs, returned),
-            Kinship::Diverged => self.salvage(returned, theirs, anchor).is_some(),
-            Kinship::Successor | Kinship::Unrelated => false,
+    /// Whether `returned` lacks a part of what was served until `anchor`, which somebody has.
+    pub(super) fn lacks_what_was_served(
+        &self,
+        returned: &Report,
+        theirs: &Report,
+        anchor: &Report,
+    ) -> bool {
+        // More may have been served than the primary lived to say.
+        let served = Report { offset: u64::MAX, ..anchor.clone() };
+        match self.lineage.shared(returned, &served) {
+            // Once a full copy has begun, a replica does not say any more how much it has.
+            Some(left) if theirs.offset > 1 => {
+                self.lineage.shared(theirs, &served).is_some_and(|it| it > left)
+            }
+            Some(_) | None => self.is_kin(theirs, anchor) && self.holds_more(theirs, returned),
         }
     }
 
-    /// Up to where a replica that went on by itself has what was served, if `returned`, by its
-    /// lineage, has less of that.
-    fn salvage(&self, returned: &Report, theirs: &Report, anchor: &Report) -> Option<u64> {
-        let served = self.lineage.fork(anchor, theirs.replid)?.checked_sub(1)?;
-        let left = match self.lineage.kinship(returned, theirs) {
-            Kinship::Same => returned.offset,
-            Kinship::Successor => self.lineage.fork(returned, theirs.replid)?.checked_sub(1)?,
-            Kinship::Prefix | Kinship::Diverged | Kinship::Unrelated => return None,
-        };
-        (left < served).then_some(served)
-    }
-
-    /// What candidates are compared with when what came back lost data: what was served; or, if
-    /// nobody has that, the longest part of it that somebody has who went on by himself.
-    pub(super) fn remembered(&self) -> Option<Report> {
-        let serving = self.serving.as_ref()?;
+    /// What candidates are compared with when what came back lost data, the most of it first: what was
+    /// served; and each longer part of it that somebody has who went on by himself. Not of one that
+    /// follows another primary, or is of a branch that we do not come from: then somebody else has
+    /// decided, and is waited for.
+    pub(super) fn remembered(&self) -> Vec<Report> {
+        let Some(serving) = &self.serving else { return Vec::new() };
         let anchor = &serving.anchor;
-        let returned = self.member(serving.node)?.report()?;
-        let is_kin = |it: &Report| self.is_kin(it, anchor) && self.holds_more(it, returned);
-        if self.with_data(serving.node).any(|it| is_kin(it.1)) {
-            return None;
-        }
-        let parts = self.with_data(serving.node).filter_map(|(_, theirs)| {
+        let Some(returned) = self.member(serving.node).and_then(|it| it.report()) else {
+            return Vec::new();
+        };
+        let mut parts: Vec<(u64, Report)> = vec![(0, anchor.clone())];
+        for (_, theirs) in self.with_data(serving.node) {
+            if !self.lacks_what_was_served(returned, theirs, anchor) {
+                continue;
+            }
+            let served = Report { offset: u64::MAX, ..anchor.clone() };
+            let offset = self.lineage.shared(theirs, &served).filter(|_| theirs.offset > 1);
+            let offset = offset.unwrap_or(u64::MAX);
+            let is_led = theirs.link().is_some_and(|it| matches!(it.state, LinkState::Up { .. }));
             let is_apart = self.lineage.kinship(theirs, anchor) == Kinship::Diverged;
-            let served = self.salvage(returned, theirs, anchor).filter(|_| is_apart)?;
-            Some((served, theirs))
-        });
-        let (offset, theirs) = parts.max_by_key(|it| it.0)?;
-        Some(Report { replid: theirs.replid, descends: theirs.descends, offset, ..anchor.clone() })
+            if self.is_kin(theirs, anchor) {
+                parts[0].0 = parts[0].0.max(offset);
+            } else if is_apart && !is_led {
+                let (replid, descends) = (theirs.replid, theirs.descends);
+                parts.push((offset, Report { replid, descends, offset, ..anchor.clone() }));
+            }
+        }
+        parts.sort_by_key(|it| std::cmp::Reverse(it.0));
+        parts.into_iter().map(|it| it.1).collect()
     }
 
     /// In a guarded group, with a history from which nothing can be told: who takes over, because he

@@ -366,7 +366,7 @@ fn groundless_signals_stop_holding_everybody() {
 
 #[test]
 fn with_failover_off_it_holds_and_says_so() {
-    let mut world = World::new(3, super::Params { enabled: false, ..params() });
+    let mut world = World::new(3, Params { enabled: false, ..params() });
     world.run(500);
     world.fault(Fault::Kill(0));
     world.run(5_000);
@@ -400,7 +400,7 @@ fn both_replicas_dead_and_one_returns() {
 #[test]
 fn a_returning_primary_is_quarantined_or_left_alone() {
     for rejoin in [Rejoin::Quarantine, Rejoin::Off] {
-        let mut world = World::new(3, super::Params { rejoin, ..params() });
+        let mut world = World::new(3, Params { rejoin, ..params() });
         world.run(500);
         world.fault(Fault::Kill(0));
         world.run(600);

@@ -53,7 +53,8 @@ pub(super) struct Member {
     pub(super) quiet_until: Time,
     /// It was told to follow, at this moment, and is not in step yet.
     pub(super) joining_from: Option<Time>,
-    /// The data set that an operator has decided against.
+    /// The data set that was decided against, by an operator or because it is not what it was
+    /// promoted for.
     pub(super) forsaken: Option<ReplId>,
     /// How its link to the lost primary is put to the test.
     pub(super) test: Option<Test>,
@@ -98,6 +99,14 @@ impl Member {
     /// Whether it answers, be it but once since it was down.
     pub(super) const fn is_heard(&self) -> bool {
         !self.health().is_down() || self.detector.is_recovering()
+    }
+
+    /// Whether an order that changes its role may still be on its way to it.
+    pub(super) const fn is_being_turned(&self) -> bool {
+        match &self.pending {
+            Some(it) => matches!(it.order, Order::Promote { .. } | Order::Follow { .. }),
+            None => false,
+        }
     }
 
     pub(super) fn report(&self) -> Option<&Report> {

@@ -76,15 +76,17 @@ impl Sim {
     }
 
     /// The same of a primary that never served: by which process its replicas were led is not
-    /// known, so it counts as another one if it is there and lacks what the best of them had.
+    /// known, so it counts as another one if it is there and lacks what the best of them had; in a
+    /// guarded group also if it may, by the name of its history, because keys prove nothing there.
     fn is_orphan_amnesiac(&self, p: usize) -> bool {
         let eyes = &self.checker.eyes[p];
         let Some(orphaned) = &eyes.orphaned else { return false };
         let known = &eyes.known[orphaned.primary];
         let (Some(report), Some(own)) = (&known.report, known.point) else { return false };
-        let best = orphaned.point;
-        let has_all = self.data.descends(own.history, best.history)
-            && (own.history != best.history || own.offset >= best.offset);
-        report.is_primary() && !report.loading && !has_all
+        let mut writes = 0..self.checker.writes.len();
+        let has_all =
+            writes.all(|it| self.data.contains(own, it) || !self.data.contains(orphaned.point, it));
+        let is_unproven = self.swarm.guarded.is_some() && own.history != orphaned.point.history;
+        report.is_primary() && !report.loading && (!has_all || is_unproven)
     }
 }

@@ -87,7 +87,8 @@ impl Eyes {
             stepped_at: now,
             orders_while_held: 0,
             switches: 0,
-            held_at: None,
+            // A life begins with commands held.
+            held_at: Some(now),
             forgiven: false,
             promoted: None,
             switching: None,
@@ -159,6 +160,7 @@ impl Eyes {
             self.served_point = known.point;
         }
         self.serving = Some(node);
+        self.switching.take_if(|it| it.1 == node);
         self.orders_while_held = 0;
         self.held_at = None;
         self.forgiven = false;
