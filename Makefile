@@ -39,7 +39,9 @@ faults: ## Break real servers in network namespaces and check what clients saw (
 lint: ## Check format, lints and documentation; changes nothing
 	@scripts/install build
 	cargo fmt --all --check
+	cargo fmt --manifest-path benches/Cargo.toml --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path benches/Cargo.toml --target-dir target --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 .PHONY: verify
@@ -66,6 +68,7 @@ bench-pure: ## Nanoseconds of scanner, classification and session machine (2 min
 .PHONY: bench-instructions
 bench-instructions: ## Instructions and allocations for each command, against the last ones
 	@scripts/install build count
+	cargo build --release --locked --bin segue
 	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target --bins
 	@scripts/bench-instructions
 	@target/release/allocations

@@ -1,17 +1,18 @@
 """The same faults, one after the other, for Segue and for Sentinel with HAProxy."""
 
-import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from account import account
 from clients import Clients
+from findings import Findings
 from fronts import DOWN_AFTER_MS, Front, NotDone, Programs, Segue, SentinelAndHaproxy
 from group import Group
 from netns import Place
 from proc import Gone
 from resp import WrongReply
+from trial import started
 
 SYSTEMS = (Segue, SentinelAndHaproxy)
 BEFORE = 2.0
@@ -44,7 +45,7 @@ FAULTS = [
 
 
 @dataclass
-class Plan:
+class Plan(Findings):
     """How much is measured."""
 
     faults: list[Fault]
@@ -55,17 +56,6 @@ class Plan:
     """Hosts of their own for the nodes, if there may be any."""
     folder: Path
     """Raw data goes there."""
-    problems: list[str] = field(default_factory=list)
-    """What went wrong."""
-    left_out: list[str] = field(default_factory=list)
-    """What cannot be measured here."""
-
-    def say(self, text: str) -> None:
-        print(text, flush=True)
-
-    def problem(self, text: str) -> None:
-        self.problems.append(text)
-        self.say(f"  ! {text}")
 
 
 def everything(plan: Plan) -> list[dict]:
@@ -92,22 +82,10 @@ def everything(plan: Plan) -> list[dict]:
 
 
 def _trial(plan: Plan, fault: Fault, system: type[Front], number: int) -> dict:
-    with tempfile.TemporaryDirectory(prefix="segue-compare-") as name:
-        folder = Path(name)
-        ends = []
-        try:
-            places = plan.places if fault.needs_hosts else None
-            group = Group(plan.programs.server, folder, places)
-            ends.append(group)
-            front = system(plan.programs, group, folder)
-            ends.append(front)
-            clients = Clients(plan.clients, front.port, "plain", folder / "clients.log")
-            ends.append(clients)
-            books = plan.folder / f"{fault.name}-{system.name}-{number + 1}.ops"
-            return _measure(fault, group, front, clients, books)
-        finally:
-            for it in reversed(ends):
-                it.end()
+    places = plan.places if fault.needs_hosts else None
+    with started(plan.programs, system, plan.clients, "plain", places) as it:
+        books = plan.folder / f"{fault.name}-{system.name}-{number + 1}.ops"
+        return _measure(fault, *it, books)
 
 
 def _measure(fault: Fault, group: Group, front: Front, clients: Clients, books: Path) -> dict:

@@ -5,13 +5,13 @@ happens, and one that begins with the command. The difference is what the change
 clients wait for anyway on this machine, they wait for in both.
 """
 
-import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from account import MS, account, longest_waits
 from clients import Clients, Operation
+from findings import Findings
 from fronts import (
     CoordinatedSentinel,
     Front,
@@ -25,6 +25,7 @@ from fronts import (
 from group import Group
 from proc import Gone, wait_until
 from resp import WrongReply
+from trial import started
 
 WARM_UP = 1.5
 APART = 0.05
@@ -65,23 +66,12 @@ OTHERS = [
 
 
 @dataclass
-class Plan:
+class Plan(Findings):
     count: int
     others: int
     servers: list[Programs]
     clients: Path
     folder: Path
-    problems: list[str] = field(default_factory=list)
-    """What went wrong."""
-    left_out: list[str] = field(default_factory=list)
-    """What cannot be measured here."""
-
-    def say(self, text: str) -> None:
-        print(text, flush=True)
-
-    def problem(self, text: str) -> None:
-        self.problems.append(text)
-        self.say(f"  ! {text}")
 
 
 def everything(plan: Plan) -> list[dict]:
@@ -104,20 +94,8 @@ def everything(plan: Plan) -> list[dict]:
 
 
 def _run(plan: Plan, programs: Programs, mode: Mode, count: int) -> dict:
-    with tempfile.TemporaryDirectory(prefix="segue-compare-") as name:
-        folder = Path(name)
-        ends = []
-        try:
-            group = Group(programs.server, folder)
-            ends.append(group)
-            front = mode.front(programs, group, folder)
-            ends.append(front)
-            clients = Clients(plan.clients, front.port, "mixed", folder / "clients.log")
-            ends.append(clients)
-            return _changes(plan, programs, mode, count, group, front, clients)
-        finally:
-            for it in reversed(ends):
-                it.end()
+    with started(programs, mode.front, plan.clients, "mixed") as it:
+        return _changes(plan, programs, mode, count, *it)
 
 
 def _changes(

@@ -3,11 +3,12 @@
 import random
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import idle
 import load
+from findings import Findings
 from proc import Gone, free_port, wait_until
 from resp import Client, WrongReply, answers, check, value_of
 from targets import TARGETS, Setting, Target, start, start_server
@@ -15,7 +16,7 @@ from workloads import WORKLOADS, Workload
 
 
 @dataclass
-class Plan:
+class Plan(Findings):
     """How much is measured."""
 
     workloads: list[Workload]
@@ -29,7 +30,6 @@ class Plan:
     floor: Path
     server: str
     seed: int
-    problems: list[str] = field(default_factory=list)
 
     def targets_of(self, workload: Workload) -> list[Target]:
         def is_wanted(target: Target) -> bool:
@@ -41,13 +41,6 @@ class Plan:
             return self.all_floors and (is_large or target.name != "relay-splice")
 
         return [it for it in self.targets if is_wanted(it)]
-
-    def say(self, text: str) -> None:
-        print(text, flush=True)
-
-    def problem(self, text: str) -> None:
-        self.problems.append(text)
-        self.say(f"  ! {text}")
 
 
 def everything(plan: Plan) -> list[dict]:

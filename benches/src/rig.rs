@@ -54,7 +54,12 @@ impl Rig {
         let mut world = World::new(table, policy(shares), limits(), 64 << 20);
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let primary = Primary { node: NodeId(0), addr };
-        world.set_route(Route { gate: Gate::Open(primary), version: 1, epoch: Epoch(1), ..Route::START });
+        world.set_route(Route {
+            gate: Gate::Open(primary),
+            version: 1,
+            epoch: Epoch(1),
+            ..Route::START
+        });
         let mut session = Session::new(&world);
         if shares {
             session.on_shared_link(&mut world, Time::ZERO);

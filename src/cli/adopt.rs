@@ -5,6 +5,7 @@
 //! (`EX_PROTOCOL`) when it began and the node does not serve in time; 69, 77 and 78 as
 //! `segue status`.
 
+use super::change::{self, TEMPORARY, UNFINISHED};
 use super::status::{self, Target};
 use super::{Failure, Outcome, USAGE};
 use crate::ops::adopt::query;
@@ -15,12 +16,6 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-
-/// `EX_TEMPFAIL`: all is as it was.
-const TEMPORARY: u8 = 75;
-
-/// `EX_PROTOCOL`: the other side did not do its part.
-const UNFINISHED: u8 = 76;
 
 /// How long the node may take to serve: a promotion and a severed epoch, many times over.
 const SERVES_WITHIN: Duration = Duration::from_secs(15);
@@ -39,7 +34,7 @@ pub(super) struct Adoption {
     #[arg(value_name = "NODE")]
     node: String,
     /// Do not ask.
-    #[arg(long)]
+    #[arg(long, short)]
     yes: bool,
     /// Only say what would be discarded, and what speaks against it.
     #[arg(long, conflicts_with = "yes")]
@@ -93,23 +88,12 @@ impl Adoption {
     }
 
     fn conclude(&self, account: &failover::Adoption) -> Outcome {
-        let text = if self.json {
-            serde_json::to_string_pretty(account).expect("an account has no map")
-        } else {
-            summary(account)
-        };
         let code = match account.outcome {
-            Adopted::Begun | Adopted::DryRun => return Ok(text),
-            Adopted::NoSuchNode => USAGE,
-            Adopted::Refused => TEMPORARY,
+            Adopted::Begun | Adopted::DryRun => None,
+            Adopted::NoSuchNode => Some(USAGE),
+            Adopted::Refused => Some(TEMPORARY),
         };
-        if self.json {
-            // The account is the answer, whatever it says; only the code tells failures apart.
-            let mut output = io::stdout();
-            let _closed = writeln!(output, "{text}").and_then(|()| output.flush());
-            return Err(Failure { code, text: String::new() });
-        }
-        Err(Failure { code, text })
+        change::conclude(account, code, summary, self.json)
     }
 }
 

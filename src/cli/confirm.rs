@@ -3,7 +3,7 @@
 //! Only a person at a terminal can agree; for everybody else there is `--yes`. Standard output is
 //! left to the answer of the command, so the question goes to standard error.
 
-use super::switchover::TEMPORARY;
+use super::change::TEMPORARY;
 use super::{Failure, USAGE};
 use std::io::{self, BufRead, IsTerminal, Write};
 

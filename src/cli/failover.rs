@@ -7,12 +7,11 @@
 
 use super::confirm::{confirm, expect_somebody};
 use super::status::{self, Target};
-use super::{Outcome, switchover};
+use super::{Outcome, change};
 use crate::control::Kind;
-use crate::ops::client::{Client, ClientError};
-use crate::pure::failover::{Account, Ask, Progress, Verdict};
+use crate::pure::failover::{Account, Ask, Verdict};
 use clap::Args;
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 /// Give the primary up though it answers, and promote a replica.
@@ -28,7 +27,7 @@ pub(super) struct Failover {
     #[arg(long, value_name = "NODE")]
     to: Option<String>,
     /// How long it may take until the replica is promoted.
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = switchover::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = change::duration)]
     timeout: Duration,
     /// Only say who would take over and what would be lost.
     #[arg(long)]
@@ -48,9 +47,11 @@ impl Failover {
         }
         let client = self.target.client()?;
         let runtime = status::runtime()?;
-        let order = |is_dry, output: &mut io::Stdout| {
-            let account = runtime.block_on(self.order(&client, is_dry, output));
-            account.map_err(|error| status::failure(&error))
+        let order = |dry_run, output: &mut io::Stdout| {
+            let (to, timeout) = (self.to.clone(), self.timeout);
+            let ask = Ask { to, timeout, dry_run, findings: Vec::new() };
+            let order = change::order(&client, Kind::Failover, &ask, self.json, began, output);
+            runtime.block_on(order).map_err(|error| status::failure(&error))
         };
         let mut output = io::stdout();
         if self.dry_run || !self.yes {
@@ -64,50 +65,23 @@ impl Failover {
         self.conclude(&account)
     }
 
-    /// Orders it, and tells each phase to `output` as it ends.
-    async fn order(
-        &self,
-        client: &Client,
-        dry_run: bool,
-        output: &mut (impl Write + Send),
-    ) -> Result<Account, ClientError> {
-        let ask = Ask { to: self.to.clone(), timeout: self.timeout, dry_run, findings: Vec::new() };
-        let tell = |progress: &Progress| {
-            let text = match progress {
-                Progress::Began { from, to, .. } => format!("giving up {from}, promoting {to}"),
-                Progress::Phase(it) => switchover::phase(it),
-                Progress::Ended(_) => return,
-            };
-            if !self.json {
-                // Nobody reads any more; it goes on all the same.
-                let _closed = writeln!(output, "{text}").and_then(|()| output.flush());
-            }
-        };
-        client.change(Kind::Failover, &ask, tell).await
-    }
-
     fn conclude(&self, account: &Account) -> Outcome {
-        let text = if self.json {
-            serde_json::to_string_pretty(account).expect("an account has no map")
-        } else {
-            summary(account)
-        };
-        switchover::conclude(account.outcome, text, self.json)
+        change::conclude(account, change::code(account.outcome), summary, self.json)
     }
 }
 
-fn names(account: &Account) -> (&str, &str) {
-    (account.from.as_deref().unwrap_or("nobody"), account.to.as_deref().unwrap_or("nobody"))
+fn began(from: &str, to: &str, _lag_bytes: u64) -> String {
+    format!("giving up {from}, promoting {to}")
 }
 
 fn question(account: &Account) -> String {
-    let (from, to) = names(account);
-    let remarks = switchover::remarks(account);
+    let (from, to) = change::names(account);
+    let remarks = change::remarks(account);
     format!("{from} would be given up, and {to} promoted.{remarks}\nGive {from} up?")
 }
 
 fn summary(account: &Account) -> String {
-    let (from, to) = names(account);
+    let (from, to) = change::names(account);
     let text = match account.outcome {
         Verdict::Done => format!(
             "{to} is primary (epoch {}), {from} was given up; commands were held for {}",
@@ -124,34 +98,19 @@ fn summary(account: &Account) -> String {
         }
         Verdict::Unfinished => format!("{to} was told to be primary and has not confirmed"),
     };
-    text + &switchover::remarks(account)
+    text + &change::remarks(account)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::change::tests::account;
     use super::*;
-    use crate::pure::failover::Millis;
-
-    fn account(outcome: Verdict) -> Account {
-        Account {
-            outcome,
-            from: Some("a".to_owned()),
-            to: Some("b".to_owned()),
-            epoch: 4,
-            reasons: Vec::new(),
-            warnings: vec!["something is lost".to_owned()],
-            phases: Vec::new(),
-            held_ms: Millis(Duration::from_micros(3_456)),
-            total_ms: Millis::default(),
-        }
-    }
 
     #[test]
     fn the_question_says_what_may_be_lost() {
         let text = question(&account(Verdict::DryRun));
-        let expected = "a would be given up, and b promoted.\n  warning: something is lost\n\
-                        Give a up?";
-        assert_eq!(text, expected);
+        assert!(text.starts_with("a would be given up, and b promoted.\n  reason: "), "{text}");
+        assert!(text.ends_with("\n  warning: something is lost\nGive a up?"), "{text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::confirm::{confirm, expect_somebody};
 use super::status::{self, Target};
-use super::{Outcome, switchover};
+use super::{Outcome, change};
 use crate::control::Kind;
 use crate::pure::failover::{Account, Ask, Verdict};
 use clap::Args;
@@ -21,7 +21,7 @@ pub(super) struct Hold {
     target: Target,
     /// For how long at most, up to 60s; once more while it lasts is its new end.
     #[arg(long = "for", value_name = "DURATION", default_value = "5s",
-          value_parser = switchover::duration)]
+          value_parser = change::duration)]
     span: Duration,
     /// Do not ask.
     #[arg(long, short)]
@@ -41,7 +41,8 @@ impl Hold {
         let span = humantime::format_duration(self.span);
         confirm(&format!("Every client of this Segue waits, for up to {span}. Hold?"), self.yes)?;
         let account = ask(&self.target, Kind::Hold, self.span)?;
-        conclude(&account, format!("commands are held for up to {span}; `segue release` ends it"))
+        let done = format!("commands are held for up to {span}; `segue release` ends it");
+        conclude(&account, &done)
     }
 }
 
@@ -49,7 +50,7 @@ impl Release {
     pub(super) fn run(self) -> Outcome {
         // Its time-out means nothing.
         let account = ask(&self.target, Kind::Release, Duration::from_secs(1))?;
-        conclude(&account, "commands flow, if nothing else holds them".to_owned())
+        conclude(&account, "commands flow, if nothing else holds them")
     }
 }
 
@@ -60,7 +61,10 @@ fn ask(target: &Target, kind: Kind, timeout: Duration) -> Result<Account, super:
     answered.map_err(|error| status::failure(&error))
 }
 
-fn conclude(account: &Account, done: String) -> Outcome {
-    let text = if account.outcome == Verdict::Done { done } else { "refused".to_owned() };
-    switchover::conclude(account.outcome, text + &switchover::remarks(account), false)
+fn conclude(account: &Account, done: &str) -> Outcome {
+    let summary = |it: &Account| {
+        let text = if it.outcome == Verdict::Done { done } else { "refused" };
+        text.to_owned() + &change::remarks(it)
+    };
+    change::conclude(account, change::code(account.outcome), summary, false)
 }

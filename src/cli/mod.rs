@@ -4,6 +4,7 @@
 //! code are values, so that a test needs no process. Exit codes are those of sysexits(3).
 
 mod adopt;
+mod change;
 mod check;
 mod config;
 mod confirm;

@@ -2,6 +2,7 @@
 //! turn, and who must be woken when the route changes.
 
 use super::session::Seat;
+use super::turn;
 use super::upstream::shared::Shared;
 use crate::net::Pipe;
 use crate::pure::session::{Key, Tally, World};
@@ -49,6 +50,8 @@ pub(super) struct Gate {
     signals: mpsc::Sender<Signal>,
     drained: watch::Sender<u64>,
     started: Instant,
+    /// When the clock was read last.
+    turn_at: Cell<Time>,
     /// When this worker was seen running last.
     beat_at: Cell<Time>,
     /// Standing still for so long, it may have missed a change of primary.
@@ -80,6 +83,7 @@ impl Gate {
             signals,
             drained,
             started: Instant::now(),
+            turn_at: Cell::new(Time::ZERO),
             beat_at: Cell::new(Time::ZERO),
             stall_min,
         }
@@ -109,9 +113,17 @@ impl Gate {
         self.stall_min / 3
     }
 
-    /// The time for the session machines.
+    /// The time by the clock. Whoever is about to write to a node asks for it, so that the stall
+    /// guard judges by what is true now.
     pub(super) fn now(&self) -> Time {
-        Time::from_start(self.started.elapsed())
+        let now = Time::from_start(self.started.elapsed());
+        self.turn_at.set(now);
+        now
+    }
+
+    /// The time at which this turn of the loop began, or later.
+    pub(super) fn turn_time(&self) -> Time {
+        if turn::is_new() { self.now() } else { self.turn_at.get() }
     }
 
     /// The moment `at` on the runtime's clock.

@@ -339,7 +339,8 @@ async fn open(
     let [server, info, role, spublish, wait] = replies.as_slice() else {
         return Err(Failure::Denied("too few replies".to_owned()));
     };
-    for (reply, command) in [(server, "INFO"), (info, "INFO"), (role, "ROLE"), (wait, "WAIT")] {
+    is_primary(role)?;
+    for (reply, command) in [(server, "INFO"), (info, "INFO"), (wait, "WAIT")] {
         refused(reply, command)?;
     }
     // Servers before 7.0 have no shard channels.
@@ -360,8 +361,19 @@ async fn open(
     Ok(Link { connection, epoch, run_id, uptime_secs, replid, publish })
 }
 
+/// Asked first: what a replica refuses says nothing about rights.
+fn is_primary(role: &Bytes) -> Result<(), Failure> {
+    refused(role, "ROLE")?;
+    let is_primary = reply::items(role).next().and_then(reply::text) == Some(b"master");
+    if is_primary { Ok(()) } else { Err(Failure::Demoted) }
+}
+
 fn refused(reply: &Bytes, command: &str) -> Result<(), Failure> {
     reply::error_text(reply).map_or(Ok(()), |text| {
+        // It became a replica while `WAIT` waited.
+        if text.starts_with(b"UNBLOCKED ") {
+            return Err(Failure::Demoted);
+        }
         let text = String::from_utf8_lossy(text);
         Err(Failure::Denied(format!("the primary refuses {command}: {text}")))
     })
@@ -419,14 +431,12 @@ async fn ask(link: &mut Link, promise: Promise, grace: Duration) -> Result<Answe
 fn answer(replies: &[Bytes]) -> Result<Answer, Failure> {
     let denied = |why: &str| Failure::Denied(why.to_owned());
     let [role, publish, wait] = replies else { return Err(denied("too few replies")) };
-    for (reply, command) in [(role, "ROLE"), (publish, "PUBLISH"), (wait, "WAIT")] {
+    is_primary(role)?;
+    for (reply, command) in [(publish, "PUBLISH"), (wait, "WAIT")] {
         refused(reply, command)?;
     }
-    let mut items = reply::items(role);
-    if items.next().and_then(reply::text) != Some(b"master") {
-        return Err(Failure::Demoted);
-    }
-    let offset = items.next().and_then(number).ok_or_else(|| denied("ROLE has no offset"))?;
+    let offset =
+        reply::items(role).nth(1).and_then(number).ok_or_else(|| denied("ROLE has no offset"))?;
     let replicas = number(wait).ok_or_else(|| denied("WAIT is not answered with a number"))?;
     Ok(Answer { offset, replicas })
 }
@@ -438,7 +448,7 @@ fn number(element: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{answer, field};
+    use super::{Failure, answer, field};
     use bytes::Bytes;
 
     #[test]
@@ -451,9 +461,13 @@ mod tests {
         assert_eq!((sound.offset, sound.replicas), (1234, 2));
         let replica =
             Bytes::from_static(b"*5\r\n$5\r\nslave\r\n$1\r\na\r\n:1\r\n$9\r\nconnected\r\n:9\r\n");
-        assert!(answer(&[replica, publish.clone(), wait]).is_err());
         let refused = Bytes::from_static(b"-NOPERM no WAIT for you\r\n");
-        assert!(answer(&[primary, publish, refused]).is_err());
+        let unblocked = Bytes::from_static(b"-UNBLOCKED force unblock from blocking\r\n");
+        for (role, wait) in [(&replica, wait), (&replica, refused.clone()), (&primary, unblocked)] {
+            let found = answer(&[role.clone(), publish.clone(), wait]);
+            assert!(matches!(found, Err(Failure::Demoted)));
+        }
+        assert!(matches!(answer(&[primary, publish, refused]), Err(Failure::Denied(_))));
     }
 
     #[test]

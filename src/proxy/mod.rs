@@ -22,6 +22,7 @@ mod gate;
 mod guard;
 mod listener;
 mod session;
+mod turn;
 mod upstream;
 mod worker;
 

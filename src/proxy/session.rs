@@ -1,8 +1,9 @@
 //! Drives one session: moves bytes between two sockets and the machine that decides.
 //!
 //! One task a session, polled by hand: whatever woke it, it sees a new route first, then the node,
-//! then the client, until nothing moves. So a reply is passed on in the same turn in which it was
-//! read, and nothing is written after a route has closed. Replies from a shared connection are
+//! then the client, and passes on what they said, until nothing moves. So both are passed on in the
+//! same turn in which they were read, nothing is written after a route has closed, and nothing to a
+//! node whose end has been told. Replies from a shared connection are
 //! given to the session by that connection's task, which also writes them to the client.
 
 mod large;
@@ -95,6 +96,8 @@ pub(super) struct Driver {
     /// The client was not read because there was no room.
     paused: bool,
     waker: Option<Waker>,
+    /// All that was to be sent went to a shared connection in this round.
+    has_pushed: bool,
     /// Got a reply from a shared connection in this turn.
     touched: bool,
     /// A large reply passes through it.
@@ -121,6 +124,7 @@ impl Driver {
             client_eof: false,
             paused: false,
             waker: None,
+            has_pushed: false,
             touched: false,
             pipe: None,
             used: false,
@@ -135,22 +139,29 @@ impl Driver {
         if !std::mem::replace(&mut self.warm, true) {
             self.gate.note_warm(seat.id);
         }
-        let now = self.gate.now();
+        let is_own = self.upstream.is_own();
+        let now = if is_own { self.gate.now() } else { self.gate.turn_time() };
         self.gate.turn(now);
+        self.has_pushed = false;
         for _ in 0..ROUNDS_MAX {
-            let moved = self.see_route(seat, now)
-                | self.poll_upstream(cx, seat, now)
-                | self.poll_client(cx, now)
-                | self.poll_timer(cx, now);
+            let heard = self.see_route(seat, now) | self.read_node(cx, seat, now);
+            let read = heard | self.read_client(cx, now);
+            if !read && std::mem::take(&mut self.has_pushed) {
+                // Nothing has changed for the rest, and the shared connection's task will count.
+                return Poll::Pending;
+            }
+            let sent = self.poll_upstream(cx, seat, now);
+            let moved = self.write_client(cx) | self.poll_timer(cx, now);
             if let Some(closed) = self.over(cx) {
                 // The last reply may wait to be confirmed.
                 self.gate.collect();
                 return closed;
             }
-            if !moved {
+            if !(read || sent || moved) {
                 self.gate.collect();
                 return Poll::Pending;
             }
+            self.has_pushed &= !moved;
         }
         self.gate.collect();
         cx.waker().wake_by_ref();
@@ -233,6 +244,7 @@ impl Driver {
         }
     }
 
+    /// Gets a connection and writes to it.
     fn poll_upstream(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
         self.reconcile(seat, now);
         match &self.upstream {
@@ -240,7 +252,7 @@ impl Driver {
             Upstream::Dialing(..) => self.poll_dial(cx, now),
             Upstream::Waiting(..) => self.poll_shared(cx, seat, now),
             Upstream::Shared(_) => self.push(cx, seat, now),
-            Upstream::Up(_) => self.write_node(cx, seat, now) | self.read_node(cx, seat, now),
+            Upstream::Up(_) => self.write_node(cx, seat, now),
         }
     }
 
@@ -279,7 +291,9 @@ impl Driver {
             shared.push(seat, bytes, self.machine.unsent_requests());
             bytes.len()
         };
-        self.machine.sent(&mut self.gate.world.borrow_mut(), now, pushed);
+        let mut world = self.gate.world.borrow_mut();
+        self.machine.sent(&mut world, now, pushed);
+        self.has_pushed = self.machine.to_node(&world).is_empty();
         true
     }
 
@@ -332,7 +346,7 @@ impl Driver {
     }
 
     fn read_node(&mut self, cx: &mut Context<'_>, seat: &Seat, now: Time) -> bool {
-        if !self.machine.wants_node(&self.gate.world.borrow()) {
+        if !self.upstream.is_own() || !self.machine.wants_node(&self.gate.world.borrow()) {
             return false;
         }
         if self.is_piping() {
@@ -368,10 +382,6 @@ impl Driver {
         self.upstream.drop_it(&self.gate, seat.id);
         self.machine.on_link_lost(&mut self.gate.world.borrow_mut(), now);
         self.reconcile(seat, now);
-    }
-
-    fn poll_client(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
-        self.write_client(cx) | self.read_client(cx, now)
     }
 
     fn write_client(&mut self, cx: &mut Context<'_>) -> bool {

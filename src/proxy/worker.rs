@@ -1,7 +1,7 @@
 //! One thread of the data plane: its runtime, its sessions, and its obedience to the route.
 
 use super::gate::Gate;
-use super::{guard, session};
+use super::{guard, session, turn};
 use crate::config::Credentials;
 use crate::net::{Detached, Stream};
 use crate::pure::command::Table;
@@ -162,6 +162,7 @@ pub fn start(index: usize, settings: Settings, ends: Ends) -> io::Result<Worker>
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(EVENT_INTERVAL)
+            .on_thread_unpark(turn::begin)
             .build_local(LocalOptions::default());
         match runtime {
             Ok(runtime) => {

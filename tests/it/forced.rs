@@ -30,7 +30,7 @@ fn a_primary_that_answers_is_given_up_and_demoted(kind: Kind) {
     let fulls = || group.nodes().into_iter().map(full).collect::<Vec<_>>();
     let before = fulls();
 
-    let (code, account) = failover(&proxy, &["--yes"]);
+    let (code, account) = proxy.order(&["failover", "--yes"]);
     assert_eq!((code, &account["outcome"]), (Some(0), &Json::from("done")), "{account}");
     let new = by_name(&group, &account["to"]);
     assert!(new.is_primary() && !group.primary.is_primary(), "{account}");
@@ -53,7 +53,7 @@ fn a_primary_that_answers_is_given_up_and_demoted(kind: Kind) {
     });
     wait_in_step(&proxy, 2);
 
-    let (code, account) = failover(&proxy, &["--to", "a", "--yes"]);
+    let (code, account) = proxy.order(&["failover", "--to", "a", "--yes"]);
     assert_eq!((code, &account["to"]), (Some(0), &Json::from("a")), "{account}");
     assert!(group.primary.is_primary());
     assert_eq!(client.call(&["GET", "after"]), "1");
@@ -76,25 +76,25 @@ fn who_cannot_take_over_is_named_and_nothing_is_touched(kind: Kind) {
     proxy.announce(&["\"Holding commands\""]);
     group.replicas[0].call(&["CONFIG", "SET", "replica-priority", "0"]);
     eventually("it is seen", || {
-        let (_, account) = failover(&proxy, &["--dry-run"]);
+        let (_, account) = proxy.order(&["failover", "--dry-run"]);
         let says = account["warnings"].to_string();
         assert!(says.contains("segue switchover"), "{account}");
         (account["to"] == "c" && says.contains("b cannot take over: its priority is 0"))
             .then_some(())
     });
-    let (code, account) = failover(&proxy, &["--to", "b", "--yes"]);
+    let (code, account) = proxy.order(&["failover", "--to", "b", "--yes"]);
     let reasons = Json::from(vec!["b cannot take over: its priority is 0"]);
     assert_eq!((code, &account["reasons"]), (Some(75), &reasons), "{account}");
     group.replicas[1].call(&["CONFIG", "SET", "replica-priority", "0"]);
     eventually("it is seen", || {
-        let (code, account) = failover(&proxy, &["--dry-run"]);
+        let (code, account) = proxy.order(&["failover", "--dry-run"]);
         let reasons = account["reasons"].as_array().map_or(0, Vec::len);
         (code == Some(75) && reasons == 2).then_some(())
     });
-    let (code, account) = failover(&proxy, &["--to", "a", "--yes"]);
+    let (code, account) = proxy.order(&["failover", "--to", "a", "--yes"]);
     assert_eq!(code, Some(75));
     assert!(account["reasons"][0].as_str().is_some_and(|it| it.contains("already")), "{account}");
-    assert_eq!(failover(&proxy, &["--to", "nobody", "--yes"]).0, Some(64));
+    assert_eq!(proxy.order(&["failover", "--to", "nobody", "--yes"]).0, Some(64));
 
     let unasked = run(&proxy, &[]);
     let said = String::from_utf8_lossy(&unasked.stderr).into_owned();
@@ -158,17 +158,6 @@ fn run(proxy: &Proxy, more: &[&str]) -> Output {
     let config = proxy.config();
     let config = config.to_str().expect("UTF-8");
     segue(&["failover", "--config", config]).args(more).output().expect("the command runs")
-}
-
-/// Runs the command; its code and account.
-#[track_caller]
-fn failover(proxy: &Proxy, more: &[&str]) -> (Option<i32>, Json) {
-    let output = run(proxy, &[more, &["--json"]].concat());
-    let text = String::from_utf8_lossy(&output.stdout);
-    let account = serde_json::from_str(&text).unwrap_or_else(|_| {
-        panic!("no account: {text}{}", String::from_utf8_lossy(&output.stderr))
-    });
-    (output.status.code(), account)
 }
 
 fn by_name<'a>(group: &'a Group, name: &Json) -> &'a Server {

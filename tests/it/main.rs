@@ -35,6 +35,7 @@ mod large;
 mod limits;
 mod none_left;
 mod operating;
+mod preflight;
 mod protocol;
 mod selection;
 mod sessions;

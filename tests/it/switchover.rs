@@ -1,7 +1,6 @@
 //! Planned switchovers under load: nobody notices, nothing is lost.
 
-use crate::harness::{Client, Group, Kind, Load, Proxy, Server, Traffic, eventually, segue};
-use serde_json::Value as Json;
+use crate::harness::{Client, Group, Kind, Load, Proxy, Server, Traffic, eventually};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +38,7 @@ fn a_mixed_load_notices_nothing(kind: Kind) {
     let count = std::env::var("SEGUE_SWITCHOVERS").ok().and_then(|it| it.parse().ok());
     let mut held = Vec::new();
     for _ in 0..count.unwrap_or(SWITCHOVERS) {
-        let (code, account) = switchover(&proxy, &[]);
+        let (code, account) = proxy.order(&["switchover"]);
         assert_eq!(code, Some(0), "{account}");
         assert_eq!(account["outcome"], "done");
         held.push(account["held_ms"].as_f64().expect("a number"));
@@ -92,18 +91,18 @@ fn what_speaks_against_it_is_named_and_nothing_is_touched(kind: Kind) {
     group.replicas[0].call(&["CONFIG", "SET", "replica-priority", "0"]);
     group.replicas[0].call(&["CONFIG", "SET", "maxmemory", "100mb"]);
     eventually("it is seen", || {
-        let (_, account) = switchover(&proxy, &["--to", "b", "--dry-run"]);
+        let (_, account) = proxy.order(&["switchover", "--to", "b", "--dry-run"]);
         account["reasons"].to_string().contains("priority 0").then_some(())
     });
-    let (code, account) = switchover(&proxy, &["--to", "b"]);
+    let (code, account) = proxy.order(&["switchover", "--to", "b"]);
     let reasons = account["reasons"].to_string();
     assert_eq!(code, Some(75), "{account}");
     assert!(reasons.contains("maxmemory of 104857600"), "{account}");
-    let (code, account) = switchover(&proxy, &["--to", "a"]);
+    let (code, account) = proxy.order(&["switchover", "--to", "a"]);
     assert_eq!(code, Some(75));
     assert!(account["reasons"][0].as_str().is_some_and(|it| it.contains("already")), "{account}");
-    assert_eq!(switchover(&proxy, &["--to", "nobody"]).0, Some(64));
-    let (code, account) = switchover(&proxy, &["--dry-run"]);
+    assert_eq!(proxy.order(&["switchover", "--to", "nobody"]).0, Some(64));
+    let (code, account) = proxy.order(&["switchover", "--dry-run"]);
     assert_eq!((code, account["to"].as_str()), (Some(0), Some("c")), "{account}");
 
     assert_eq!(proxy.get("/api/v1/switchover").0, 403);
@@ -121,29 +120,13 @@ fn a_switchover_that_cannot_be_finished_is_taken_back(kind: Kind) {
     proxy.announce(&["\"The switchover did not succeed\"", "\"Node is suspect\""]);
     let mut client = proxy.client();
     group.replicas[0].freeze();
-    let (code, account) = switchover(&proxy, &["--to", "b", "--timeout", "400ms"]);
+    let (code, account) = proxy.order(&["switchover", "--to", "b", "--timeout", "400ms"]);
     assert_eq!(code, Some(75), "{account}");
     assert_eq!(client.call(&["SET", "k", "v"]), "+OK");
     assert_eq!(group.primary.call(&["SET", "direct", "v"]), "+OK", "it is not paused");
     group.replicas[0].thaw();
     assert!(group.primary.is_primary());
     group.wait_in_sync();
-}
-
-/// Runs the command; its code and account.
-#[track_caller]
-fn switchover(proxy: &Proxy, more: &[&str]) -> (Option<i32>, Json) {
-    let config = proxy.config();
-    let config = config.to_str().expect("UTF-8");
-    let output = segue(&["switchover", "--config", config, "--json"])
-        .args(more)
-        .output()
-        .expect("the command runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let account = serde_json::from_str(&text).unwrap_or_else(|_| {
-        panic!("no account: {text}{}", String::from_utf8_lossy(&output.stderr))
-    });
-    (output.status.code(), account)
 }
 
 fn by_name<'a>(group: &'a Group, name: &str) -> &'a Server {

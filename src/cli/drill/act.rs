@@ -1,7 +1,7 @@
 //! What happens while the clients work: the changes that the drill asks for, or the one that it
 //! waits for.
 
-use super::super::switchover::{TEMPORARY, code};
+use super::super::change::{TEMPORARY, code};
 use super::super::{Failure, status};
 use super::account::Mode;
 use super::flags::Drill;

@@ -28,9 +28,9 @@ mod load;
 mod site;
 mod text;
 
+use super::change::{TEMPORARY, code, remarks};
 use super::confirm::{confirm, expect_somebody};
 use super::status::{self, NO_PERMISSION, UNAVAILABLE};
-use super::switchover::{TEMPORARY, code, remarks};
 use super::{Failure, Outcome, USAGE};
 use crate::control::Kind;
 use crate::ops::client::Client;

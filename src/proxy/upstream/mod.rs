@@ -94,6 +94,11 @@ impl Upstream {
         matches!(self, Self::Up(_) | Self::Shared(_))
     }
 
+    /// Whether the session writes to the node itself, or is about to.
+    pub(super) const fn is_own(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Dialing(..))
+    }
+
     /// Goes on connecting. Ready when that has ended: true with a connection, false without.
     pub(super) fn poll_dial(&mut self, gate: &Gate, cx: &mut Context<'_>) -> Poll<bool> {
         let Self::Dialing(epoch, dialing) = self else { return Poll::Pending };

@@ -80,6 +80,8 @@ struct Inner {
     /// The node has said nothing yet on this connection.
     fresh: bool,
     task: Option<Waker>,
+    /// Has let the sessions go first in this turn.
+    has_yielded: bool,
     idle: Option<Pin<Box<Sleep>>>,
     over: bool,
 }
@@ -115,6 +117,7 @@ impl Shared {
             refused: false,
             fresh: false,
             task: None,
+            has_yielded: false,
             idle: None,
             over: false,
         };
@@ -214,15 +217,16 @@ impl Shared {
         if inner.task.as_ref().is_none_or(|it| !it.will_wake(cx.waker())) {
             inner.task = Some(cx.waker().clone());
         }
+        if inner.lets_others_first() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             let moved = match &mut inner.link {
                 Link::Down => inner.start(gate),
                 Link::Dialing(_) => inner.poll_dial(gate, &self.key, cx),
                 Link::Greeting { .. } => inner.greet(gate, cx),
-                Link::Up(_) => {
-                    inner.write(gate, cx, now);
-                    inner.read(gate, cx, now)
-                }
+                Link::Up(_) => inner.exchange(gate, cx, now),
             };
             if !moved {
                 break;
@@ -249,6 +253,13 @@ impl Inner {
         if let Some(task) = &self.task {
             task.wake_by_ref();
         }
+    }
+
+    /// Whether sessions that have something to send should push it first. The node's socket may be
+    /// reported before those of clients; without this their requests would leave in two writes.
+    fn lets_others_first(&mut self) -> bool {
+        self.has_yielded = !self.has_yielded && self.seats.len() > 1;
+        self.has_yielded
     }
 
     fn wake_waiting(&mut self) {
@@ -354,12 +365,47 @@ impl Inner {
         true
     }
 
-    /// Writes what was pushed, if the gate is open.
-    fn write(&mut self, gate: &Gate, cx: &mut Context<'_>, now: Time) {
-        let Link::Up(stream) = &mut self.link else { return };
+    /// Reads, writes, and deals out what was read, in this order: nothing is written to a node whose
+    /// end has been told, and the node has work again before its replies are dealt out.
+    fn exchange(&mut self, gate: &Gate, cx: &mut Context<'_>, now: Time) -> bool {
+        for _ in 0..READS_MAX {
+            let is_stalled = self.is_stalled(gate, now);
+            let Link::Up(stream) = &mut self.link else { return true };
+            let mut scratch = gate.scratch.borrow_mut();
+            let mut buf = ReadBuf::new(&mut scratch);
+            let read =
+                if is_stalled { Poll::Pending } else { Pin::new(stream).poll_read(cx, &mut buf) };
+            let is_well = match read {
+                Poll::Pending => {
+                    if self.write(gate, cx) {
+                        return false;
+                    }
+                    false
+                }
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    gate.cells.bytes.add(Direction::NodeIn, buf.filled().len() as u64);
+                    let is_written = self.write(gate, cx);
+                    self.take(gate, now, buf.filled()) && is_written
+                }
+                Poll::Ready(_) => false,
+            };
+            if !is_well {
+                drop(scratch);
+                self.lose(gate, now);
+                return true;
+            }
+        }
+        // Others first; the node's bytes will still be there.
+        cx.waker().wake_by_ref();
+        false
+    }
+
+    /// Writes what was pushed, if the gate is open; false if the connection is gone.
+    fn write(&mut self, gate: &Gate, cx: &mut Context<'_>) -> bool {
+        let Link::Up(stream) = &mut self.link else { return true };
         let route = gate.world.borrow().route;
         if !route.lets_finish() || route.epoch != self.epoch {
-            return;
+            return true;
         }
         while !self.mux.to_node().is_empty() {
             match Pin::new(&mut *stream).poll_write(cx, self.mux.to_node()) {
@@ -367,44 +413,14 @@ impl Inner {
                     gate.cells.bytes.add(Direction::NodeOut, n as u64);
                     self.mux.sent(n);
                 }
-                Poll::Pending => return,
-                Poll::Ready(_) => return self.lose(gate, now),
+                Poll::Pending => return true,
+                Poll::Ready(_) => return false,
             }
         }
         if !self.waiting.is_empty() {
             self.wake_waiting();
         }
-    }
-
-    /// Reads and deals out what the node sent.
-    fn read(&mut self, gate: &Gate, cx: &mut Context<'_>, now: Time) -> bool {
-        for _ in 0..READS_MAX {
-            if self.is_stalled(gate, now) {
-                return false;
-            }
-            let Link::Up(stream) = &mut self.link else { return true };
-            let mut scratch = gate.scratch.borrow_mut();
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(stream).poll_read(cx, &mut buf) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    gate.cells.bytes.add(Direction::NodeIn, buf.filled().len() as u64);
-                    if !self.take(gate, now, buf.filled()) {
-                        drop(scratch);
-                        self.lose(gate, now);
-                        return true;
-                    }
-                }
-                Poll::Ready(_) => {
-                    drop(scratch);
-                    self.lose(gate, now);
-                    return true;
-                }
-            }
-        }
-        // Others first; the node's bytes will still be there.
-        cx.waker().wake_by_ref();
-        false
+        true
     }
 
     /// The connection is gone: its sessions decide what becomes of their requests.

@@ -1,12 +1,9 @@
 //! Stories of adoptions.
 
+use super::super::story_test::serving;
 use super::super::world_test::{Fault, World, params};
 use super::super::{Adopt, Adopted, Event, Fate, Note, Rejoin};
 use crate::pure::topology::Gate;
-
-fn serving(world: &World) -> Option<u16> {
-    world.route.primary().map(|it| it.node.0)
-}
 
 fn ask(world: &mut World, node: &str, dry_run: bool) -> super::Adoption {
     let ask = Adopt { node: node.to_owned(), run_id: None, dry_run };

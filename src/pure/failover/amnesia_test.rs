@@ -176,3 +176,24 @@ fn a_successor_has_what_its_predecessor_lacks() {
     assert!(world.brain.holds_more(&new(210), &old), "its own ten bytes");
     assert!(!world.brain.holds_more(&new(200), &old), "nothing of its own");
 }
+
+/// Both went on from one history at one offset, and the lower run id would win between two deciders.
+/// But it was ours, and was replaced by us.
+#[test]
+fn whom_we_replaced_is_nobody_elses_choice() {
+    let mut world = steady(params());
+    world.nodes[2].is_frozen = true;
+    world.run(100);
+    world.fault(Fault::Kill(0));
+    world.run(2_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    world.fault(Fault::Hang(1));
+    world.nodes[2].offset = world.nodes[1].descends.map_or(0, |it| it.1) - 1;
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
+    world.nodes[2].descends = world.nodes[1].descends;
+    world.run(200);
+    world.fault(Fault::Resume(1));
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
+}

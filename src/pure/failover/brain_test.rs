@@ -1,19 +1,9 @@
 //! One story a test.
 
+use super::story_test::{serving, steady};
 use super::world_test::{Fault, World, params};
 use super::{Note, Order, Params, Rejoin};
 use crate::pure::topology::{Epoch, Gate, NodeId, SignalKind};
-
-fn steady() -> World {
-    let mut world = World::new(3, params());
-    world.run(500);
-    assert_eq!(serving(&world), Some(0));
-    world
-}
-
-fn serving(world: &World) -> Option<u16> {
-    world.route.primary().map(|it| it.node.0)
-}
 
 #[track_caller]
 fn assert_noted(world: &World, what: impl Fn(&Note) -> bool) {

@@ -50,6 +50,8 @@ pub(super) struct Forced {
     held: Option<Duration>,
     /// When every worker was known to have let go of the old primary, in the epoch in force.
     severed_at: Option<Time>,
+    /// Candidates have said what they have since then, or had the time to.
+    is_heard: bool,
     stage: Stage,
     stage_from: Time,
     phases: Vec<PhaseAccount>,
@@ -80,6 +82,7 @@ impl Brain {
             held_from: self.held_from.unwrap_or(now),
             held: None,
             severed_at: None,
+            is_heard: false,
             stage: Stage::Sever,
             stage_from: now,
             phases: Vec::new(),
@@ -102,15 +105,7 @@ impl Brain {
 
     /// Who would take over, and how everybody was judged.
     fn successor(&self, now: Time, ask: &Ask) -> Result<(NodeId, Ranked, Ranking), NoTarget> {
-        let named = match &ask.to {
-            None => None,
-            Some(name) => Some(
-                self.nodes()
-                    .find(|(_, it)| it.spec.name == *name)
-                    .map(|(node, _)| node)
-                    .ok_or_else(|| NoTarget::Unknown(name.clone()))?,
-            ),
-        };
+        let named = self.named(ask)?;
         let refuse = |reasons| NoTarget::Refused { to: named, reasons };
         let why = self.reason.as_deref().unwrap_or("nothing more is known");
         let Some(from) = self.serving.as_ref().map(|it| it.node) else {
@@ -221,16 +216,41 @@ impl Brain {
         }
     }
 
+    /// Who takes over now that nobody can reach the old primary: `best`, or in a forced failover who
+    /// is best by what candidates have said since then. Nobody, while it waits for that or when it
+    /// comes to nothing.
+    pub(super) fn last_choice(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        loss: Loss,
+        (ranking, best): (&Ranking, Ranked),
+    ) -> Option<Ranked> {
+        if !self.is_forcing() {
+            return Some(best);
+        }
+        if self.awaits_last_words(now, ranking) {
+            return None;
+        }
+        // Only now can it be said who has everything that was acknowledged as guarded.
+        let ranking = self.ranking(now, from, loss);
+        self.tell_rejected(&ranking.rejected);
+        let best = self.chosen(&ranking);
+        if best.is_none() {
+            let reason = self.nobody(&ranking.rejected);
+            self.recall(now, reason);
+        }
+        best
+    }
+
     /// Whether a forced failover still waits for what candidates have to say now that nobody can
     /// reach the old primary.
-    pub(super) fn awaits_last_words(&mut self, now: Time, ranking: &Ranking) -> bool {
-        if !self.is_forcing() {
-            return false;
-        }
+    fn awaits_last_words(&mut self, now: Time, ranking: &Ranking) -> bool {
         let Some(forced) = &mut self.forced else { return false };
         let is_first = forced.severed_at.is_none();
         let since = *forced.severed_at.get_or_insert(now);
         if now.since(since) >= LAST_WORDS_MAX {
+            forced.is_heard = true;
             return false;
         }
         if is_first {
@@ -242,7 +262,17 @@ impl Brain {
             report.is_some_and(|it| it.link().is_none_or(|link| link.received <= it.offset))
         };
         let is_unheard = ranking.rejected.iter().any(|it| it.1 == Reject::Unheard);
-        is_unheard || !ranking.ranked.iter().all(|it| has_said_all(it.node))
+        let awaits = is_unheard || !ranking.ranked.iter().all(|it| has_said_all(it.node));
+        if let Some(forced) = &mut self.forced {
+            forced.is_heard = !awaits;
+        }
+        awaits
+    }
+
+    /// Whether more may be acknowledged as guarded than candidates have reported, because the
+    /// primary that an operator gives up has served since.
+    pub(super) fn awaits_more(&self, loss: Loss) -> bool {
+        loss == Loss::Forced && !self.forced.as_ref().is_some_and(|it| it.is_heard)
     }
 
     /// It comes to nothing: all is as it was, if the primary is well; and else as it would be
@@ -279,7 +309,7 @@ impl Brain {
             }
             Phase::Committing { goal: Goal::Promote, .. } => {
                 if let Some(forced) = &mut self.forced {
-                    forced.severed_at = None;
+                    (forced.severed_at, forced.is_heard) = (None, false);
                 }
             }
             Phase::Suspecting if stage != Stage::Repoint => {}

@@ -1,5 +1,6 @@
 //! Stories of the guards: what must *not* happen, or only in one case of two.
 
+use super::story_test::serving;
 use super::world_test::{Fault, World, params};
 use super::{Event, Note};
 use crate::pure::topology::{Epoch, Gate, NodeId, Signal, SignalKind};
@@ -9,10 +10,6 @@ fn steady() -> World {
     world.run(550);
     assert_eq!(serving(&world), Some(0));
     world
-}
-
-fn serving(world: &World) -> Option<u16> {
-    world.route.primary().map(|it| it.node.0)
 }
 
 fn is_amnesia(note: &Note) -> bool {

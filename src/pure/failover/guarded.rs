@@ -84,12 +84,15 @@ impl Brain {
         }
     }
 
-    /// Takes everybody out of `ranking` who may lack something that was acknowledged.
+    /// Takes everybody out of `ranking` who may lack something that was acknowledged. If the primary
+    /// has served since they reported (`is_early`), who follows it may have more than he said: that
+    /// he lacks something is not held against him yet.
     pub(super) fn only_safe(
         &self,
         mut ranking: Ranking,
         lost: &Report,
         candidates: &[Candidate<'_>],
+        is_early: bool,
     ) -> Ranking {
         let Some(guarded) = self.params.guarded else { return ranking };
         let known = self.known_floor(lost);
@@ -110,9 +113,17 @@ impl Brain {
             let link = candidate.and_then(|it| it.report.ok()?.link());
             heard.len() >= needed && link.is_some_and(|it| it.state == LinkState::Syncing)
         };
+        let may_have_more = |node| {
+            let candidate = candidates.iter().find(|it| it.node == node);
+            let link = candidate.and_then(|it| it.report.ok()?.link());
+            is_early && link.is_some_and(|it| matches!(it.state, LinkState::Up { .. }))
+        };
         for it in std::mem::take(&mut ranking.ranked) {
             let why = if !is_heard {
                 Reject::NoQuorum { heard: heard.len(), needed }
+            } else if may_have_more(it.node) {
+                ranking.ranked.push(it);
+                continue;
             } else if has(it.node) < floor && !(is_whole(it.node) && has(it.node) >= highest) {
                 Reject::LacksAcknowledged { bytes: floor - has(it.node) }
             } else {

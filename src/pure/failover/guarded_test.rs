@@ -1,7 +1,8 @@
 //! Stories of guarded groups: who must not be promoted although he is there, and who may.
 
+use super::super::story_test::{account, ask, outcome, serving};
 use super::super::world_test::{Fault, World, params};
-use super::super::{Note, Params, Reject};
+use super::super::{Ask, Event, Note, Params, Reject, Verdict};
 use super::*;
 use crate::pure::topology::{Epoch, ReplId};
 
@@ -24,10 +25,6 @@ fn steady_with(nodes: usize, guarded: Guarded) -> World {
     world.run(550);
     assert_eq!(serving(&world), Some(0));
     world
-}
-
-fn serving(world: &World) -> Option<u16> {
-    world.route.primary().map(|it| it.node.0)
 }
 
 /// Tells that everything is acknowledged that `node` has.
@@ -128,6 +125,46 @@ fn what_was_acknowledged_is_remembered_over_promotions() {
     world.fault(Fault::Resume(2));
     world.run(3_000);
     assert_eq!(serving(&world), Some(2), "it has that");
+}
+
+/// What replicas have reported is older than what has been acknowledged since, as long as clients
+/// write: that alone speaks against nobody.
+#[test]
+fn an_ordered_failover_judges_by_what_is_said_when_nobody_writes_any_more() {
+    for asked in [ask(None), ask(Some("n2"))] {
+        let mut world = steady(KNOWN);
+        world.nodes.iter_mut().for_each(|it| it.offset += 10);
+        acknowledge(&mut world, 1);
+        let to = if asked.to.is_some() { 2 } else { 1 };
+        world.step(Event::Forced(Ask { dry_run: true, ..asked.clone() }));
+        assert_eq!(outcome(&world), Verdict::DryRun);
+        world.step(Event::Forced(asked));
+        world.run(500);
+        assert_eq!((outcome(&world), serving(&world)), (Verdict::Done, Some(to)));
+    }
+}
+
+#[test]
+fn an_ordered_failover_that_would_lose_something_acknowledged_is_taken_back() {
+    let mut world = steady(KNOWN);
+    // They have said the same, and the second one gets nothing of what follows.
+    world.nodes[0].offset += 10;
+    world.nodes[2].offset += 10;
+    world.nodes[1].is_frozen = true;
+    acknowledge(&mut world, 2);
+    world.step(Event::Forced(ask(Some("n1"))));
+    world.run(1_000);
+    let account = account(&world).expect("it ended");
+    assert_eq!(account.outcome, Verdict::RolledBack, "{account:?}");
+    assert!(account.reasons[0].contains("acknowledged as guarded"), "{account:?}");
+    assert_eq!(serving(&world), Some(0));
+    assert!(world.promoted.is_empty());
+    // Known before, it is refused.
+    world.step(Event::Forced(ask(Some("n1"))));
+    assert_eq!(outcome(&world), Verdict::Refused);
+    world.step(Event::Forced(ask(None)));
+    world.run(500);
+    assert_eq!(serving(&world), Some(2));
 }
 
 #[test]

@@ -93,9 +93,7 @@ impl Brain {
         if !self.is_severed() {
             return self.sever(Goal::Promote);
         }
-        if self.awaits_last_words(now, &ranking) {
-            return;
-        }
+        let Some(best) = self.last_choice(now, node, loss, (&ranking, best)) else { return };
         // Replicas of a primary without its data are about to wipe themselves; and an operator's
         // word is for this decider alone.
         if matches!(loss, Loss::Amnesia | Loss::Forced) || self.may_promote(now, node) {
@@ -190,7 +188,7 @@ impl Brain {
         let mut rankings = compared.iter().map(|report| {
             let lost = Lost { report, ago, amnesia };
             let ranking = rank(limits, lost, &self.lineage, &candidates);
-            self.only_safe(ranking, &serving.anchor, &candidates)
+            self.only_safe(ranking, &serving.anchor, &candidates, self.awaits_more(loss))
         });
         let first = rankings.next().unwrap_or_default();
         if !first.ranked.is_empty() {
@@ -226,7 +224,7 @@ impl Brain {
     }
 
     /// Tells each new reason once, while this failover lasts.
-    fn tell_rejected(&mut self, rejected: &[(NodeId, Reject)]) {
+    pub(super) fn tell_rejected(&mut self, rejected: &[(NodeId, Reject)]) {
         for (node, why) in rejected {
             let same = |it: &&(NodeId, Reject)| {
                 it.0 == *node && std::mem::discriminant(&it.1) == std::mem::discriminant(why)
@@ -238,7 +236,7 @@ impl Brain {
         self.rejected = rejected.to_vec();
     }
 
-    fn nobody(&self, rejected: &[(NodeId, Reject)]) -> String {
+    pub(super) fn nobody(&self, rejected: &[(NodeId, Reject)]) -> String {
         if rejected.is_empty() {
             return "no replica is known".to_owned();
         }

@@ -77,6 +77,8 @@ mod guard_test;
 #[cfg(test)]
 mod property_test;
 #[cfg(test)]
+mod story_test;
+#[cfg(test)]
 mod switchover_test;
 #[cfg(test)]
 mod world_test;

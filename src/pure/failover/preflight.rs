@@ -41,15 +41,7 @@ pub(super) enum NoTarget {
 impl Brain {
     /// Whom to promote, if nothing speaks against it.
     pub(super) fn preflight(&self, now: Time, ask: &Ask) -> Result<NodeId, NoTarget> {
-        let named = match &ask.to {
-            None => None,
-            Some(name) => Some(
-                self.nodes()
-                    .find(|(_, it)| it.spec.name == *name)
-                    .map(|(node, _)| node)
-                    .ok_or_else(|| NoTarget::Unknown(name.clone()))?,
-            ),
-        };
+        let named = self.named(ask)?;
         let general = self.against_any(now, ask);
         if let Some(to) = named {
             let mut reasons = general;
@@ -84,6 +76,13 @@ impl Brain {
                 Err(NoTarget::Refused { to: None, reasons })
             }
         }
+    }
+
+    /// Whom the operator named, if anybody.
+    pub(super) fn named(&self, ask: &Ask) -> Result<Option<NodeId>, NoTarget> {
+        let Some(name) = &ask.to else { return Ok(None) };
+        let found = self.nodes().find(|(_, it)| it.spec.name == *name);
+        found.map(|it| Some(it.0)).ok_or_else(|| NoTarget::Unknown(name.clone()))
     }
 
     fn priority(&self, node: NodeId) -> u32 {

@@ -1,6 +1,7 @@
 //! The brain in a world of faults: safety at every step ([`World`] asserts it), and when the
 //! faults stop, one primary that everybody follows.
 
+use super::story_test::heal;
 use super::world_test::{Fault, Life, World, params};
 use crate::pure::topology::{Gate, SignalKind};
 use proptest::collection::vec;
@@ -39,13 +40,7 @@ proptest! {
             world.run(wait_ms);
             world.fault(fault);
         }
-        world.fault(Fault::SlowWorker(1));
-        for n in 0..3 {
-            world.fault(Fault::Heal(n));
-            world.fault(Fault::Resume(n));
-            world.fault(Fault::Restart { node: n, keeps_keys: true, alone: false });
-        }
-        world.run(40_000);
+        heal(&mut world);
 
         let Gate::Open(primary) = world.route.gate else {
             return Err(TestCaseError::fail(format!("held for ever: {:?}", world.brain.snapshot(

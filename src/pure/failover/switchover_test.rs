@@ -1,43 +1,10 @@
 //! Switchovers in the small world: one story a test, and then whatever can go wrong.
 
+use super::story_test::{account, any_trouble, ask, check_settled, heal, outcome, serving, steady};
 use super::world_test::{Fault, World, params};
-use super::{Account, Ask, Event, Order, Progress, Stage, Verdict};
-use crate::pure::topology::{Epoch, Gate};
+use super::{Ask, Event, Order, Stage, Verdict};
+use crate::pure::topology::Epoch;
 use proptest::prelude::*;
-use std::time::Duration;
-
-fn steady() -> World {
-    let mut world = World::new(3, params());
-    world.run(500);
-    assert_eq!(serving(&world), Some(0));
-    world
-}
-
-fn serving(world: &World) -> Option<u16> {
-    world.route.primary().map(|it| it.node.0)
-}
-
-fn ask(to: Option<&str>) -> Ask {
-    Ask {
-        to: to.map(str::to_owned),
-        timeout: Duration::from_secs(2),
-        dry_run: false,
-        findings: Vec::new(),
-    }
-}
-
-/// The last account, if one has ended.
-fn account(world: &World) -> Option<&Account> {
-    world.told.iter().rev().find_map(|it| match it {
-        Progress::Ended(account) => Some(account),
-        Progress::Began { .. } | Progress::Phase(_) => None,
-    })
-}
-
-#[track_caller]
-fn outcome(world: &World) -> Verdict {
-    account(world).expect("it ended").outcome
-}
 
 #[test]
 fn the_target_serves_and_everybody_follows_it_without_a_copy() {
@@ -207,20 +174,9 @@ enum Happening {
 }
 
 fn any_happening() -> impl Strategy<Value = Happening> {
-    let node = 0_usize..3;
     prop_oneof![
         6 => (1_u16..4).prop_map(Happening::Ask),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Kill(it))),
-        2 => (node.clone(), any::<bool>(), any::<bool>()).prop_map(|(node, keeps_keys, alone)| {
-            Happening::Fault(Fault::Restart { node, keeps_keys, alone })
-        }),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Hang(it))),
-        2 => node.clone().prop_map(|it| Happening::Fault(Fault::Resume(it))),
-        1 => node.clone().prop_map(|it| Happening::Fault(Fault::Cut(it))),
-        1 => node.prop_map(|it| Happening::Fault(Fault::Heal(it))),
-        2 => any::<bool>().prop_map(|carried_out| Happening::Fault(Fault::LoseAnswer { carried_out })),
-        1 => (1_u64..400).prop_map(|it| Happening::Fault(Fault::SlowWorker(it))),
-        1 => (1_u64..3_000).prop_map(|it| Happening::Fault(Fault::Stall(it))),
+        15 => any_trouble().prop_map(Happening::Fault),
     ]
 }
 
@@ -247,22 +203,7 @@ proptest! {
                 }
             }
         }
-        world.fault(Fault::SlowWorker(1));
-        for n in 0..3 {
-            world.fault(Fault::Heal(n));
-            world.fault(Fault::Resume(n));
-            world.fault(Fault::Restart { node: n, keeps_keys: true, alone: false });
-        }
-        world.run(40_000);
-        let Gate::Open(primary) = world.route.gate else {
-            return Err(TestCaseError::fail("held for ever"));
-        };
-        let serving = usize::from(primary.node.0);
-        for n in (0..3).filter(|n| *n != serving) {
-            prop_assert_eq!(world.nodes[n].follows, Some(serving));
-        }
-        let ended = world.told.iter().filter(|it| matches!(it, Progress::Ended(_))).count();
-        prop_assert_eq!(ended, asked, "{:#?}", world.told);
-        prop_assert!(!world.brain.is_switching());
+        heal(&mut world);
+        check_settled(&world, asked)?;
     }
 }

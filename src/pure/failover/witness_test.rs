@@ -1,12 +1,9 @@
 //! Stories of witnesses, and of a primary that was dead before anybody came.
 
+use super::super::story_test::serving;
 use super::super::world_test::{Fault, World, params};
 use super::super::{Note, Order, Params, Witnessless};
 use crate::pure::topology::Gate;
-
-fn serving(world: &World) -> Option<u16> {
-    world.route.primary().map(|it| it.node.0)
-}
 
 fn steady(params: Params) -> World {
     let mut world = World::new(3, params);

@@ -15,7 +15,8 @@ impl Session {
             self.suspect = false;
         }
         let waiting = self.log.count() + self.replay.len();
-        if self.can_send(world) && !self.suspect {
+        let can_send = self.can_send(world);
+        if can_send && !self.suspect {
             if let Some(since) = self.stuck_since.take()
                 && self.held.commands > 0
             {
@@ -25,7 +26,7 @@ impl Session {
         } else if self.stuck_since.is_none() {
             self.stuck_since = Some(now);
         }
-        let held = if self.can_send(world) || waiting == 0 {
+        let held = if can_send || waiting == 0 {
             Held::default()
         } else {
             Held { commands: waiting, bytes: self.log.bytes() }
@@ -34,7 +35,7 @@ impl Session {
             (world.held.commands + held.commands).saturating_sub(self.held.commands);
         world.held.bytes = (world.held.bytes + held.bytes).saturating_sub(self.held.bytes);
         self.held = held;
-        let in_flight = if self.can_send(world) { waiting } else { 0 };
+        let in_flight = if can_send { waiting } else { 0 };
         world.in_flight = (world.in_flight + in_flight).saturating_sub(self.in_flight);
         self.in_flight = in_flight;
         self.closing = self.eof && !(self.has_work() && self.can_finish(world));

@@ -2,7 +2,8 @@
 //!
 //! A cut inside a request means that it did not run, one inside the reply that it did. Segue knows
 //! neither: a write must be answered `-UNCERTAIN`, and must have run as often as the cut says; a
-//! read must be answered as if nothing had been.
+//! read must be answered as if nothing had been. All of it in either protocol, and alone as well as
+//! with a command behind it in the same write, which must be answered in any case.
 
 use super::Row;
 use crate::harness::{Client, encode, eventually};
@@ -16,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
         .setup(setup)
         .plain_only()
         .bounded(1),
-    Row::new("F25b", "connection cut at every byte of 12 requests and replies", every)
+    Row::new("F25b", "connection cut at every byte of 12 requests and replies, four ways", every)
         .setup(setup)
         .plain_only(),
 ];
@@ -25,7 +26,22 @@ pub(super) const ROWS: &[Row] = &[
 const ROW: u16 = u16::MAX;
 
 /// Of how many cuts F25a makes one.
-const STRIDE: usize = 11;
+const STRIDE: usize = 29;
+
+/// A session, and what it sends.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    is_resp3: bool,
+    /// The command that shows that no reply has slipped is sent at once, not afterwards.
+    is_followed: bool,
+}
+
+const MANNERS: [Manner; 4] = [
+    Manner { is_resp3: false, is_followed: false },
+    Manner { is_resp3: false, is_followed: true },
+    Manner { is_resp3: true, is_followed: false },
+    Manner { is_resp3: true, is_followed: true },
+];
 
 fn setup() -> Setup {
     Setup { is_relayed: true, roles: Vec::new(), ..Setup::default() }
@@ -94,17 +110,22 @@ fn every(stage: &mut Stage<'_>) {
 
 /// Cuts where `chosen` says so, counting all places there are.
 fn cut_all(stage: &mut Stage<'_>, chosen: impl Fn(usize) -> bool) {
-    let mut client = stage.client();
     let (mut place, mut cuts) = (0, 0);
-    for case in &CASES {
-        let request = encode(&with_key(case.command, "faults:x"));
-        let reply = wire_length(case.reply);
-        let cuts_here = (0..request.len()).map(Cut::Request).chain((0..reply).map(Cut::Reply));
-        for cut in cuts_here {
-            place += 1;
-            if chosen(place) {
-                one(stage, &mut client, case, cut, place);
-                cuts += 1;
+    for manner in MANNERS {
+        let mut client = stage.client();
+        if manner.is_resp3 {
+            assert_eq!(client.call(&["HELLO", "3"]).error(), None);
+        }
+        for case in &CASES {
+            let request = encode(&with_key(case.command, "faults:x"));
+            let reply = wire_length(case.reply);
+            let cuts_here = (0..request.len()).map(Cut::Request).chain((0..reply).map(Cut::Reply));
+            for cut in cuts_here {
+                place += 1;
+                if chosen(place) {
+                    one(stage, &mut client, case, manner, (cut, place));
+                    cuts += 1;
+                }
             }
         }
     }
@@ -124,7 +145,13 @@ fn wire_length(text: &str) -> usize {
     }
 }
 
-fn one(stage: &mut Stage<'_>, client: &mut Client, case: &Case, cut: Cut, place: usize) {
+fn one(
+    stage: &mut Stage<'_>,
+    client: &mut Client,
+    case: &Case,
+    manner: Manner,
+    (cut, place): (Cut, usize),
+) {
     let key = "faults:x";
     let node = stage.node(0);
     node.call(&["DEL", key]);
@@ -132,11 +159,15 @@ fn one(stage: &mut Stage<'_>, client: &mut Client, case: &Case, cut: Cut, place:
     let request = encode(&with_key(case.command, key));
     let invoked = stage.now();
     stage.relays[0].cut(request.clone(), cut);
-    client.send(&request);
+    let mark = format!("mark:{place}");
+    let follower = encode(&["ECHO", &mark]);
+    let (at_once, afterwards) =
+        if manner.is_followed { (follower.as_slice(), &[][..]) } else { (&[][..], &follower[..]) };
+    client.send(&[&request, at_once].concat());
     let reply = client.read();
     let relay = &stage.relays[0];
     eventually("the connection is cut", || relay.is_cut().then_some(()));
-    let what = format!("{:?} cut at {cut:?}: {reply}", case.command);
+    let what = format!("{:?}, {manner:?}, cut at {cut:?}: {reply}", case.command);
     let done = stage.now();
     stage.told.longest = stage.told.longest.max(Duration::from_nanos(done - invoked));
     let is_uncertain = reply.error().is_some_and(|it| it.starts_with("UNCERTAIN "));
@@ -156,6 +187,6 @@ fn one(stage: &mut Stage<'_>, client: &mut Client, case: &Case, cut: Cut, place:
     if let Some(kind) = reply.error().and_then(|it| it.split(' ').next()) {
         *stage.told.errors.entry(kind.to_owned()).or_default() += 1;
     }
-    let mark = format!("mark:{place}");
-    assert_eq!(client.call(&["ECHO", &mark]), mark.as_str(), "replies have slipped after {what}");
+    client.send(afterwards);
+    assert_eq!(client.read(), mark.as_str(), "replies have slipped after {what}");
 }

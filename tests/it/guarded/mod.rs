@@ -5,5 +5,7 @@
 //! upstream connection.
 
 mod acknowledged;
+mod ordered;
 mod scene;
+mod several;
 mod uncertain;

@@ -64,7 +64,10 @@ fn a_frozen_replica_means_uncertain_and_never_ok(kind: Kind) {
             let series = format!("segue_guarded_writes_total{{outcome=\"{outcome}\"}}");
             scene.proxy.metric(&series) as usize
         };
-        assert_eq!(count("confirmed") + count("uncertain"), wrote);
+        // Counted at the end of a turn, a moment after its replies have left.
+        eventually("every write is counted once", || {
+            (count("confirmed") + count("uncertain") == wrote).then_some(())
+        });
         let uncertain = scene.proxy.metric("segue_commands_uncertain_total") as usize;
         assert_eq!(uncertain, count("uncertain"));
         assert_eq!(scene.proxy.metric("segue_withheld_replies"), 0.0);

@@ -5,6 +5,7 @@ mod amnesia;
 mod fence;
 mod never;
 mod rejoin;
+mod sentinel;
 mod several;
 mod stall;
 mod start;

@@ -12,6 +12,7 @@ mod port;
 mod process;
 mod proxy;
 mod relay;
+mod sentinel;
 mod server;
 mod value;
 
@@ -22,6 +23,7 @@ pub(crate) use place::Place;
 pub(crate) use port::Port;
 pub(crate) use proxy::{Proxy, config_file, segue};
 pub(crate) use relay::Relay;
+pub(crate) use sentinel::Sentinel;
 pub(crate) use server::{Kind, Server};
 pub(crate) use value::Value;
 

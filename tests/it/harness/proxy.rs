@@ -7,7 +7,6 @@ use super::process::{Process, Status, proc_status};
 use super::{Client, Place, Port, Server, eventually, http};
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
-use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -67,7 +66,7 @@ pub(crate) struct Proxy {
     dir: TempDir,
     process: Process,
     log: Arc<Mutex<Vec<String>>>,
-    announced: RefCell<Vec<String>>,
+    announced: Mutex<Vec<String>>,
 }
 
 /// The `segue` binary with its arguments; another build of it with `SEGUE_TEST_BINARY`.
@@ -120,7 +119,7 @@ impl Setup {
         let log = Arc::default();
         keep(&log, child.stdout.take().expect("piped"));
         keep(&log, child.stderr.take().expect("piped"));
-        let announced = RefCell::default();
+        let announced = Mutex::default();
         let process = Process::new(child);
         let mut proxy = Proxy { listen, http, dir, process, log, announced };
         eventually("segue accepts clients", || {
@@ -242,6 +241,21 @@ impl Proxy {
         self.metric("segue_failovers_total{outcome=\"promoted\"}")
     }
 
+    /// Runs a command of `segue` that tells its account as JSON; its exit code, and the account.
+    #[track_caller]
+    pub(crate) fn order(&self, words: &[&str]) -> (Option<i32>, Json) {
+        let config = self.config();
+        let output = segue(words)
+            .args(["--json", "--config", config.to_str().expect("UTF-8")])
+            .output()
+            .expect("the command runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let account = serde_json::from_str(&text).unwrap_or_else(|_| {
+            panic!("no account: {text}{}", String::from_utf8_lossy(&output.stderr))
+        });
+        (output.status.code(), account)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -289,7 +303,7 @@ impl Proxy {
 
     /// Says which warnings this test causes, by parts of their lines.
     pub(crate) fn announce(&self, warnings: &[&str]) {
-        self.announced.borrow_mut().extend(warnings.iter().map(ToString::to_string));
+        self.announced.lock().unwrap().extend(warnings.iter().map(ToString::to_string));
     }
 
     /// Says that this test makes nodes fail and others take over.
@@ -298,7 +312,7 @@ impl Proxy {
     }
 
     fn unannounced(&self) -> Vec<String> {
-        let announced = self.announced.borrow();
+        let announced = self.announced.lock().unwrap();
         let announced = || announced.iter().map(String::as_str).chain(HARMLESS);
         let log = self.log.lock().unwrap();
         let bad = log.iter().filter(|line| {

@@ -5,11 +5,14 @@ use super::Port;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 /// Every connection through it, so that it can be cut.
 type Streams = Arc<Mutex<BTreeMap<u64, TcpStream>>>;
+
+/// Whether it is stalled, and whom to wake when it no longer is.
+type Stall = Arc<(Mutex<bool>, Condvar)>;
 
 /// A relay. While it is cut, connections to it are refused.
 #[derive(Debug)]
@@ -17,13 +20,14 @@ pub(crate) struct Relay {
     port: Port,
     to: SocketAddr,
     streams: Streams,
+    stall: Stall,
     listener: Option<TcpListener>,
 }
 
 impl Relay {
     pub(crate) fn to(to: SocketAddr) -> Self {
-        let mut relay =
-            Self { port: Port::reserve(), to, streams: Streams::default(), listener: None };
+        let (port, streams, stall) = (Port::reserve(), Streams::default(), Stall::default());
+        let mut relay = Self { port, to, streams, stall, listener: None };
         relay.heal();
         relay
     }
@@ -44,6 +48,17 @@ impl Relay {
         }
     }
 
+    /// Keeps every connection, and passes nothing on.
+    pub(crate) fn stall(&self) {
+        *self.stall.0.lock().unwrap() = true;
+    }
+
+    /// Passes on what has come since, and what comes.
+    pub(crate) fn go_on(&self) {
+        *self.stall.0.lock().unwrap() = false;
+        self.stall.1.notify_all();
+    }
+
     /// Takes connections again.
     pub(crate) fn heal(&mut self) {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
@@ -53,7 +68,7 @@ impl Relay {
         socket.listen(128).expect("a listener");
         let listener = TcpListener::from(socket);
         let accepting = listener.try_clone().expect("a descriptor");
-        let (to, streams) = (self.to, Arc::clone(&self.streams));
+        let (to, streams, stall) = (self.to, Arc::clone(&self.streams), Arc::clone(&self.stall));
         thread::spawn(move || {
             let mut serial = 0;
             for client in accepting.incoming() {
@@ -65,8 +80,9 @@ impl Relay {
                     let kept = stream.try_clone().expect("a descriptor");
                     streams.lock().unwrap().insert(serial, kept);
                 }
-                pump(client.try_clone().expect("a descriptor"), node.try_clone().expect("one"));
-                pump(node, client);
+                let both = (client.try_clone().expect("one"), node.try_clone().expect("one"));
+                pump(both.0, both.1, Arc::clone(&stall));
+                pump(node, client, Arc::clone(&stall));
             }
         });
         self.listener = Some(listener);
@@ -75,6 +91,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        self.go_on();
         if self.listener.is_some() {
             self.cut();
         }
@@ -88,10 +105,11 @@ fn shut(listener: &TcpListener) {
     let _ = socket.shutdown(Shutdown::Both);
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream) {
+fn pump(mut from: TcpStream, mut to: TcpStream, stall: Stall) {
     thread::spawn(move || {
         let mut bytes = [0; 16 * 1024];
         while let Ok(n @ 1..) = from.read(&mut bytes) {
+            drop(stall.1.wait_while(stall.0.lock().unwrap(), |stalled| *stalled).unwrap());
             if to.write_all(&bytes[..n]).is_err() {
                 break;
             }

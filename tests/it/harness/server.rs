@@ -145,6 +145,10 @@ impl Server {
         });
     }
 
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.port.addr()
     }
@@ -185,6 +189,11 @@ impl Server {
     /// Starts a killed node again as it was started first, with what `SAVE` left on its disk.
     pub(crate) fn restart(&mut self) {
         self.start();
+    }
+
+    /// The same, without waiting until it answers.
+    pub(crate) fn begin_restart(&mut self) {
+        self.spawn();
     }
 
     /// Starts a killed node again, having lost its disk.

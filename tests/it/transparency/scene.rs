@@ -156,6 +156,16 @@ impl Scene {
             (list.lines().filter(|it| it.contains(word)).count() == count).then_some(())
         });
     }
+
+    /// Waits until whoever carries `word` there has sent nothing for a second, by the node's clock.
+    #[track_caller]
+    pub(super) fn wait_idle_for_a_second(&self, word: &str) {
+        eventually(&format!("sessions with {word} have waited"), || {
+            let list = self.primary().call(&["CLIENT", "LIST"]).text();
+            let mut sessions = list.lines().filter(|it| it.contains(word));
+            sessions.all(|it| !it.contains(" idle=0 ")).then_some(())
+        });
+    }
 }
 
 /// Health thresholds under which a node that is only busy is never lost.
