@@ -40,9 +40,9 @@ pub fn bug(number: i64) -> bool {
 # mutant and false otherwise.
 MUTANTS = {
     # Who is believed, and what is known.
-    "commit-forgets-amnesia": (F + "lost.rs", "        self.recollect();\n", "        if !BUG { self.recollect(); }\n"),
-    "heir-under-order": (F + "serve.rs", "(is_promoted && member.pending.is_none())", "(is_promoted && (BUG || member.pending.is_none()))"),
-    "amnesia-guard-off": (F + "serve.rs", "if !is_new || !report.is_primary()", "if BUG || !is_new || !report.is_primary()"),
+    "commit-forgets-amnesia": (F + "lost.rs", "        self.recollect(now);\n", "        if !BUG { self.recollect(now); }\n"),
+    "heir-under-order": (F + "serve.rs", "(is_promoted && !member.is_being_turned())", "(is_promoted && (BUG || !member.is_being_turned()))"),
+    "amnesia-guard-off": (F + "amnesia.rs", "if !is_new || !report.is_primary()", "if BUG || !is_new || !report.is_primary()"),
     "no-witness": (F + "witness.rs", "(it.is_witness(primary, lost_at, WORD_MAX)", "!BUG && (it.is_witness(primary, lost_at, WORD_MAX)"),
     "late-witness": (F + "member.rs", "if self.health().is_down() || self.health() == Health::Unknown {", "if BUG && !self.health().is_up() || self.health().is_down() || self.health() == Health::Unknown {"),
     "strangers-are-same": (T + "lineage.rs", "None => Kinship::Unrelated,", "None if BUG => Kinship::Same,\n            None => Kinship::Unrelated,"),
@@ -64,6 +64,24 @@ MUTANTS = {
     "no-repointing": (F + "rejoin.rs", "Finding::Repoint if joining < self.params.parallel_syncs.max(1) => {", "Finding::Repoint if !BUG && joining < self.params.parallel_syncs.max(1) => {"),
     "deposed-for-ever": (F + "serve.rs", "(saves || held_for >= self.params.detect.down_after)\n", "!BUG && (saves || held_for >= self.params.detect.down_after)\n"),
     "discovers-anyone": (F + "discover.rs", "(is_recent && is_another)", "(!BUG && is_recent && is_another)"),
+    # What came back, and who is followed.
+    "risen-first": (F + "amnesia.rs", "report.loading || !primary.is_heard()", "report.loading || !primary.is_heard() || BUG && !primary.health().is_up()"),
+    "apart-has-nothing": (F + "amnesia.rs", "self.lineage.shared(theirs, &served).is_some_and(|it| it > left)", "(!BUG || self.is_kin(theirs, anchor)) && self.lineage.shared(theirs, &served).is_some_and(|it| it > left)"),
+    "promoted-without-it": (F + "lost.rs", "let has_it = report.replid == replid", "let has_it = BUG || report.replid == replid"),
+    "better-is-passed-over": (F + "lost.rs", "loss == Loss::Down && self.is_better_in_doubt(", "!BUG && loss == Loss::Down && self.is_better_in_doubt("),
+    "follow-unlooked": (F + "lost.rs", "Goal::Follow(heir) if self.is_heir(now, heir)", "Goal::Follow(heir) if BUG || self.is_heir(now, heir)"),
+    "heir-may-load": (F + "serve.rs", "(is_it && !report.loading)", "(is_it && (BUG || !report.loading))"),
+    "loading-is-well": (F + "lost.rs", "it.detector.well_at())", "if BUG { it.detector.alive_at() } else { it.detector.well_at() })"),
+    "ours-is-theirs": (F + "gate.rs", "member.replica_run = None;", "if !BUG { member.replica_run = None; }"),
+    # The newest rules.
+    "quorum-of-one": (F + "guarded.rs", "(all + 1).saturating_sub(replicas_min).max(1)", "(all + 1).saturating_sub(replicas_min).max(1).min(if BUG { 1 } else { usize::MAX })"),
+    "floor-is-nothing": (F + "guarded.rs", "} else if has(it.node) < floor &&", "} else if !BUG && has(it.node) < floor &&"),
+    "keys-prove": (F + "amnesia.rs", "        self.params.guarded?;\n", "        self.params.guarded.filter(|_| !BUG)?;\n"),
+    "unwitnessed-at-once": (F + "witness.rs", "Witnessless::Promote if now.since(since) >= patience => Ok(()),", "Witnessless::Promote if BUG || now.since(since) >= patience => Ok(()),"),
+    "asked-witness-unheard": (F + "witness.rs", "|| self.came_back(now, *other, node))", "|| !BUG && self.came_back(now, *other, node))"),
+    "epoch-of-a-node": (F + "gate.rs", "it.0 != node || Some(it.1) != run_id)", "it.0 != node || !BUG && Some(it.1) != run_id)"),
+    "no-grace": (F + "serve.rs", "self.follow_at = Some(now + FOLLOW_GRACE);", "self.follow_at = Some(if BUG { now } else { now + FOLLOW_GRACE });"),
+    "late-round-confirms": (S + "rounds.rs", "        if self.flying != Some(round) {\n            return Vec::new();", "        if !BUG && self.flying != Some(round) {\n            return Vec::new();"),
     # Detection.
     "down-at-once": (D + "mod.rs", "if now.since(self.alive_at) >= down_after {", "if now.since(self.alive_at) >= (if BUG { self.params.interval } else { down_after }) {"),
     "refused-at-once": (D + "mod.rs", "&& now.since(since) >= refused_after", "&& (BUG || now.since(since) >= refused_after)"),

@@ -39,7 +39,7 @@ impl Sim {
                 self.kill_node(node);
                 self.after(span, Event::Ends(Ending::Start(node)));
             }
-            Fault::Stop => self.nodes[node].stopped_until = self.now + span,
+            Fault::Stop => later(&mut self.nodes[node].stopped_until, self.now + span),
             Fault::Cut => self.cut_somewhere(node, span),
             Fault::CutFromPrimary => self.cut(End::Proxy(proxy), End::Node(node), span),
             Fault::Isolate => {
@@ -64,10 +64,10 @@ impl Sim {
                 }
             }
             Fault::Human => self.meddle(node),
-            Fault::Doze => self.proxies[proxy].asleep_until = self.now + span,
+            Fault::Doze => later(&mut self.proxies[proxy].asleep_until, self.now + span),
             Fault::Stuck => {
                 let worker = self.rng.index(self.swarm.workers);
-                self.proxies[proxy].workers[worker].stuck_until = self.now + span;
+                later(&mut self.proxies[proxy].workers[worker].stuck_until, self.now + span);
             }
             Fault::Switch => self.ask_switchover(proxy),
             Fault::Forget => {
@@ -159,4 +159,10 @@ impl Sim {
         self.healing_from = Some(self.now);
         self.after(100 * MS, Event::Look);
     }
+}
+
+/// Who stands still already goes on when the longer of the two stops is over: what waits for it was
+/// put off till then.
+fn later(until: &mut Us, end: Us) {
+    *until = end.max(*until);
 }

@@ -149,7 +149,7 @@ fn account(ran: &[Ran]) {
     let sum = |of: fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
     eprintln!(
         "{} seeds, {:.2} simulated hours, {} events; {} faults, {} promotions, {} followed, {} \
-         primaries without their data, {} spared for a witness, {} recovered, {} switchovers ({} \
+         primaries without their data ({} hidden by new keys), {} spared for a witness, {} recovered, {} switchovers ({} \
          taken back); writes: {} \
          acknowledged ({} lost), {} refused, {} unknown; slowest to heal: {} ms; a human is \
          needed: {}",
@@ -160,6 +160,7 @@ fn account(ran: &[Ran]) {
         sum(|it| it.stats.promotions),
         sum(|it| it.stats.follows),
         sum(|it| it.stats.amnesias),
+        sum(|it| it.stats.hidden),
         sum(|it| it.stats.witnesses),
         sum(|it| it.stats.recoveries),
         sum(|it| it.stats.switchovers),

@@ -32,6 +32,16 @@ fn health(answers: &[(u64, Answer)], end: u64) -> Health {
 }
 
 #[test]
+fn whoever_loads_is_alive_and_not_well() {
+    let mut detector = Detector::new(PARAMS, Time::ZERO);
+    detector.observe(at(100), Answer::Impaired);
+    detector.observe(at(200), Answer::Loading);
+    assert_eq!((detector.alive_at(), detector.well_at()), (at(200), at(100)));
+    detector.shift(Duration::from_millis(50));
+    assert_eq!(detector.well_at(), at(150));
+}
+
+#[test]
 fn silence_makes_suspect_then_down() {
     let answers = [(100, Answer::Good)];
     assert_eq!(health(&answers, 399), Health::Up);

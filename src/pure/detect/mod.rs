@@ -116,6 +116,8 @@ pub struct Detector {
     health: Health,
     /// Last sign of life, or the start.
     alive_at: Time,
+    /// The same, but for one that only loads: it serves nobody.
+    well_at: Time,
     /// When the present run of refusals began, and its length.
     refused: Option<(Time, u32)>,
     /// When it was first seen loading, if it was not seen well since.
@@ -133,6 +135,7 @@ impl Detector {
             params,
             health: Health::Unknown,
             alive_at: now,
+            well_at: now,
             refused: None,
             loading_from: None,
             streak: 0,
@@ -161,11 +164,18 @@ impl Detector {
         self.alive_at
     }
 
+    /// When it last gave one that was not "I am loading"; the start, if it never did. A primary that
+    /// loads sends its replicas nothing: what they said since then is their last word.
+    pub const fn well_at(&self) -> Time {
+        self.well_at
+    }
+
     /// Takes the outcome of one probe.
     pub fn observe(&mut self, now: Time, answer: Answer) {
         match answer {
             Answer::Good | Answer::Impaired => {
                 self.alive(now);
+                self.well_at = now;
                 self.loading_from = None;
                 self.streak = self.streak.saturating_add(1);
                 if !self.health.is_down() || self.streak >= self.params.rise {
@@ -264,6 +274,7 @@ impl Detector {
     /// This process stood still for `stall`: moves every wait that is running by as much.
     pub fn shift(&mut self, stall: Duration) {
         self.alive_at = self.alive_at + stall;
+        self.well_at = self.well_at + stall;
         self.refused = self.refused.map(|(since, count)| (since + stall, count));
         self.loading_from = self.loading_from.map(|since| since + stall);
     }

@@ -279,7 +279,7 @@ impl Brain {
             }
             Some(_) => {
                 self.held_from.get_or_insert(now);
-                self.sever(Goal::Follow(node));
+                self.sever(Goal::Obey(node));
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::pure::detect;
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
 use crate::pure::topology::{
-    Acknowledged, Epoch, Lineage, NodeId, Report, Route, RunId, Signal, SignalKind,
+    Acknowledged, Epoch, Lineage, NodeId, ReplId, Report, Route, RunId, Signal, SignalKind,
 };
 use std::collections::BTreeMap;
 use std::mem;
@@ -50,8 +50,10 @@ pub(super) enum Phase {
 pub(super) enum Goal {
     /// Promote the best replica.
     Promote,
-    /// Follow a node that is a primary already.
+    /// Follow a node that is a primary already, if it still ought to be followed.
     Follow(NodeId),
+    /// Follow a node that is a primary already, whatever it has, as an operator asked for.
+    Obey(NodeId),
     /// Promote this one, which has everything, as an operator asked for.
     Switch(NodeId),
     /// Promote this one, whatever it has, as an operator asked for.
@@ -77,6 +79,8 @@ pub(super) struct Promotion {
     pub(super) node: NodeId,
     /// The process that was chosen; another one under the same name is another candidate.
     pub(super) run_id: RunId,
+    /// How much of which history it had then.
+    pub(super) chosen_for: (ReplId, u64),
     pub(super) since: Time,
     pub(super) attempts: u32,
     /// One of the attempts had no answer: it may have been carried out.

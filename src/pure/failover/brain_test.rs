@@ -2,7 +2,7 @@
 
 use super::story_test::{serving, steady};
 use super::world_test::{Fault, World, params};
-use super::{Note, Order, Rejoin};
+use super::{Note, Order, Params, Rejoin};
 use crate::pure::topology::{Epoch, Gate, NodeId, SignalKind};
 
 #[track_caller]
@@ -356,7 +356,7 @@ fn groundless_signals_stop_holding_everybody() {
 
 #[test]
 fn with_failover_off_it_holds_and_says_so() {
-    let mut world = World::new(3, super::Params { enabled: false, ..params() });
+    let mut world = World::new(3, Params { enabled: false, ..params() });
     world.run(500);
     world.fault(Fault::Kill(0));
     world.run(5_000);
@@ -390,7 +390,7 @@ fn both_replicas_dead_and_one_returns() {
 #[test]
 fn a_returning_primary_is_quarantined_or_left_alone() {
     for rejoin in [Rejoin::Quarantine, Rejoin::Off] {
-        let mut world = World::new(3, super::Params { rejoin, ..params() });
+        let mut world = World::new(3, Params { rejoin, ..params() });
         world.run(500);
         world.fault(Fault::Kill(0));
         world.run(600);
@@ -437,4 +437,21 @@ fn after_a_stall_a_primary_that_was_replaced_gets_nothing() {
     assert_ne!(serving(&world), Some(0));
     world.run(300);
     assert_eq!(serving(&world), Some(1));
+}
+
+/// It answers all the time that it loads; that is no reason to count its replicas' links as lost
+/// long before it was.
+#[test]
+fn a_primary_that_loads_for_too_long_is_replaced() {
+    let max_link_down = std::time::Duration::from_secs(2);
+    let mut world = World::new(3, Params { max_link_down, ..params() });
+    world.run(500);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.nodes[0].is_loading = true;
+    for n in [1, 2] {
+        world.nodes[n].is_frozen = true;
+    }
+    world.run(7_000);
+    assert!(serving(&world).is_some_and(|it| it != 0), "{:?}", world.notes);
 }

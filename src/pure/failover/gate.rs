@@ -53,6 +53,10 @@ impl Brain {
         self.conflict.clear();
         self.reason = None;
         self.rejected.clear();
+        // From now on it is our choice, and no longer one that somebody else may have promoted.
+        if let Some(member) = self.member_mut(node) {
+            member.replica_run = None;
+        }
         self.phase = Phase::Steady;
         assert!(*self.opened.entry(epoch).or_insert(owner) == owner, "one epoch, two primaries");
         let Some(standstill) = self.standstill else {

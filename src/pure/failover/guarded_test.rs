@@ -253,10 +253,9 @@ fn a_primary_that_came_back_waits_for_who_may_have_more() {
 }
 
 #[test]
-fn a_primary_that_came_back_with_everything_serves_when_a_replica_says_so() {
-    for (replicas_min, expected) in [(2, Some(0)), (1, None)] {
+fn who_certainly_has_everything_takes_over_from_a_primary_that_came_back() {
+    for (replicas_min, expected) in [(2, Some(1)), (1, None)] {
         let mut world = steady(Guarded { replicas_min, ..KNOWN });
-        acknowledge(&mut world, 1);
         world.fault(Fault::Kill(2));
         world.fault(Fault::Kill(0));
         world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });

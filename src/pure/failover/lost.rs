@@ -2,11 +2,12 @@
 
 use super::brain::{Brain, Goal, Loss, Phase, Promotion, Serving};
 use super::event::{Note, Outcome};
+use super::member::Member;
 use super::select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
 use crate::pure::detect::{Cause, Health};
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
-use crate::pure::topology::{Kinship, NodeId, Report};
+use crate::pure::topology::{Kinship, LinkState, NodeId, Report};
 use std::time::Duration;
 
 /// How long replicas may go on draining what the lost primary sent. Measured: 1 to 11 ms, and
@@ -52,7 +53,7 @@ impl Brain {
 
     fn why_lost(&self, node: NodeId, loss: Loss) -> String {
         let name = self.name(node);
-        let health = self.member(node).map(super::member::Member::health);
+        let health = self.member(node).map(Member::health);
         match (loss, health) {
             (Loss::Amnesia, _) => format!("{name} came back without its data"),
             (Loss::Deposed, _) => format!("{name} is a replica now, and nobody is primary"),
@@ -84,6 +85,9 @@ impl Brain {
             return self.wait(now, reason);
         };
         if loss == Loss::Down && lost_for < DRAIN_MAX && !self.is_settled(&ranking) {
+            return;
+        }
+        if loss == Loss::Down && self.is_better_in_doubt(now, &ranking, best) {
             return;
         }
         if !self.is_severed() {
@@ -118,11 +122,35 @@ impl Brain {
         drained && ranking.rejected.iter().all(|(_, why)| *why != Reject::Unheard)
     }
 
+    /// Whether somebody who said that he has more than the best has not been given up yet: he
+    /// answers in a moment, or he is down. A moment is cheaper than what he has.
+    fn is_better_in_doubt(&self, now: Time, ranking: &Ranking, best: Ranked) -> bool {
+        let Some(chosen) = self.member(best.node) else { return false };
+        let priority = |it: &Member, report: &Report| {
+            it.spec.priority.or_else(|| Some(report.link()?.priority)).unwrap_or(0)
+        };
+        let Some(own) = chosen.report() else { return false };
+        ranking.rejected.iter().any(|(node, why)| {
+            let Some(it) = self.member(*node) else { return false };
+            let Some(report) = it.report() else { return false };
+            let is_whole = report.link().is_some_and(|it| {
+                matches!(it.state, LinkState::Up { .. } | LinkState::Down { .. })
+            });
+            matches!(why, Reject::NotUp(Cause::Silent | Cause::Refused))
+                && !it.health().is_down()
+                && it.detector.alive_at() + self.params.detect.down_after > now
+                && is_whole
+                && report.replid == own.replid
+                && report.offset > own.offset
+                && (1..=priority(chosen, own)).contains(&priority(it, report))
+        })
+    }
+
     pub(super) fn ranking(&self, now: Time, node: NodeId, loss: Loss) -> Ranking {
         let Some(serving) = &self.serving else { return Ranking::default() };
         // A primary that still answers was lost when commands were held for it.
         let lost_at = match loss {
-            Loss::Down => self.member(node).map_or(now, |it| it.detector.alive_at()),
+            Loss::Down => self.member(node).map_or(now, |it| it.detector.well_at()),
             Loss::Amnesia | Loss::Deposed | Loss::Forced => self.held_from.unwrap_or(now),
         };
         let fresh = self.fresh_from(now);
@@ -136,7 +164,7 @@ impl Brain {
                     Health::Suspect(cause) | Health::Down(cause) => Err(Reject::NotUp(cause)),
                     Health::Unknown => Err(Reject::NotUp(Cause::Silent)),
                     // An order of ours on its way to it could undo the promotion.
-                    Health::Up if member.pending.is_some() => Err(Reject::Unheard),
+                    Health::Up if member.is_being_turned() => Err(Reject::Unheard),
                     Health::Up if member.refused_until.is_some_and(|it| now < it) => {
                         Err(Reject::RefusedBefore)
                     }
@@ -150,11 +178,23 @@ impl Brain {
             max_link_down: self.params.max_link_down,
         };
         let amnesia = loss == Loss::Amnesia;
-        let ahead = if loss == Loss::Deposed { self.ahead(now) } else { None };
-        let report = ahead.unwrap_or(&serving.anchor);
-        let lost = Lost { report, ago: now.since(lost_at), amnesia };
-        let ranking = rank(limits, lost, &self.lineage, &candidates);
-        self.only_safe(ranking, &serving.anchor, &candidates, self.awaits_more(loss))
+        let ahead = if loss == Loss::Deposed { self.ahead(now).cloned() } else { None };
+        let compared = match ahead {
+            Some(ahead) => vec![ahead],
+            None if amnesia => self.remembered(),
+            None => vec![serving.anchor.clone()],
+        };
+        let ago = now.since(lost_at);
+        let mut rankings = compared.iter().map(|report| {
+            let lost = Lost { report, ago, amnesia };
+            let ranking = rank(limits, lost, &self.lineage, &candidates);
+            self.only_safe(ranking, &serving.anchor, &candidates, self.awaits_more(loss))
+        });
+        let first = rankings.next().unwrap_or_default();
+        if !first.ranked.is_empty() {
+            return first;
+        }
+        rankings.find(|it| !it.ranked.is_empty()).unwrap_or(first)
     }
 
     /// Somebody changed roles by hand until nobody was left primary: the replica whose history
@@ -233,11 +273,14 @@ impl Brain {
                 Goal::Promote => self.phase = Phase::Suspecting,
                 Goal::Switch(to) => self.commit_switch(now, to, true),
                 Goal::Adopt(node) => self.commit_adoption(now, node),
-                Goal::Follow(heir) => {
+                // A stuck worker confirms late: whoever lacked nothing then may do so now.
+                Goal::Follow(heir) if self.is_heir(now, heir) => self.adopt(now, heir, true),
+                Goal::Follow(_) => self.phase = Phase::Suspecting,
+                Goal::Obey(chosen) => {
                     let fresh = self.fresh_from(now);
-                    let still = self.member(heir).and_then(|it| it.report_since(fresh));
+                    let still = self.member(chosen).and_then(|it| it.report_since(fresh));
                     if still.is_some_and(Report::is_primary) {
-                        self.adopt(now, heir, true);
+                        self.adopt(now, chosen, true);
                     } else {
                         self.phase = Phase::Suspecting;
                     }
@@ -249,7 +292,7 @@ impl Brain {
             return self.commit_switch(now, to, false);
         }
         // Nothing was done to anybody yet, so the primary may still come back; with its data.
-        self.recollect();
+        self.recollect(now);
         if goal == Goal::Promote && self.is_well() && !self.is_forcing() {
             return self.release(now);
         }
@@ -258,12 +301,17 @@ impl Brain {
 
     pub(super) fn begin_promotion(&mut self, now: Time, best: Ranked) {
         let Ranked { node, offset, lag_bytes } = best;
-        let Some(run_id) = self.member(node).and_then(|it| it.report()).map(|it| it.run_id) else {
+        let Some(member) = self.member(node) else { return };
+        let Some((run_id, replid)) = member.report().map(|it| (it.run_id, it.replid)) else {
             return;
         };
+        // Once it has begun to copy, the last that it said before is what it still has.
+        let had = member.had.filter(|it| offset <= 1 && (it.0, it.1) == (run_id, replid));
+        let chosen_for = (replid, had.map_or(offset, |it| it.2));
         self.phase = Phase::Promoting(Promotion {
             node,
             run_id,
+            chosen_for,
             since: now,
             attempts: 1,
             is_uncertain: false,
@@ -276,14 +324,27 @@ impl Brain {
 
     /// One look at a promotion under way. Only a probe confirms it.
     pub(super) fn promote(&mut self, now: Time, promotion: Promotion) {
-        let Promotion { node, run_id, since, .. } = promotion;
+        let Promotion { node, run_id, chosen_for: (replid, offset), since, .. } = promotion;
         let Some(member) = self.member(node) else { return };
         let is_ordered = member.pending.is_some();
         let report = member.report_since(since);
         if let Some(report) = report.filter(|it| it.run_id == run_id && it.is_primary()) {
-            if !report.loading {
-                self.adopt(now, node, false);
+            // It may have thrown away what it was chosen for just before it was told.
+            let fork = self.lineage.fork(report, replid);
+            let has_it = report.replid == replid || fork.is_some_and(|it| it > offset);
+            if report.loading {
+                return;
             }
+            if !has_it {
+                let (reason, replid) =
+                    ("it has copied other data meanwhile".to_owned(), report.replid);
+                if let Some(member) = self.member_mut(node) {
+                    // Nor is it followed as somebody else's choice.
+                    member.forsaken = Some(replid);
+                }
+                return self.abandon(now, node, reason);
+            }
+            self.adopt(now, node, false);
             return;
         }
         // Its process is gone, and with it whatever it was told. No client byte went there.

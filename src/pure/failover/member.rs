@@ -35,7 +35,7 @@ pub(super) struct Member {
     pub(super) had: Option<(RunId, ReplId, u64)>,
     /// What it answers although it is up.
     pub(super) impaired: Option<String>,
-    /// When the bytes that it has were seen to change last, as a replica.
+    /// When the bytes that it has, or its link, were seen to change last, as a replica.
     pub(super) moved_at: Time,
     /// It was seen with the group's data: it belongs here.
     pub(super) is_family: bool,
@@ -53,7 +53,8 @@ pub(super) struct Member {
     pub(super) quiet_until: Time,
     /// It was told to follow, at this moment, and is not in step yet.
     pub(super) joining_from: Option<Time>,
-    /// The data set that an operator has decided against.
+    /// The data set that was decided against, by an operator or because it is not what it was
+    /// promoted for.
     pub(super) forsaken: Option<ReplId>,
     /// How its link to the lost primary is put to the test.
     pub(super) test: Option<Test>,
@@ -98,6 +99,14 @@ impl Member {
     /// Whether it answers, be it but once since it was down.
     pub(super) const fn is_heard(&self) -> bool {
         !self.health().is_down() || self.detector.is_recovering()
+    }
+
+    /// Whether an order that changes its role may still be on its way to it.
+    pub(super) const fn is_being_turned(&self) -> bool {
+        match &self.pending {
+            Some(it) => matches!(it.order, Order::Promote { .. } | Order::Follow { .. }),
+            None => false,
+        }
     }
 
     pub(super) fn report(&self) -> Option<&Report> {
@@ -150,7 +159,11 @@ impl Member {
         if self.seen.as_ref().is_some_and(|seen| seen.asked > asked) {
             return;
         }
-        let bytes = |it: &Report| (it.replid, it.offset, it.link().map(|link| link.received));
+        // A link that is up again is as good as a byte: the primary has just accepted it.
+        let is_up = |it: &Link| matches!(it.state, LinkState::Up { .. });
+        let bytes = |it: &Report| {
+            (it.replid, it.offset, it.link().map(|link| (link.received, is_up(link))))
+        };
         if self.report().map(bytes) != Some(bytes(&report)) {
             self.moved_at = asked;
         }

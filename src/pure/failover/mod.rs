@@ -34,6 +34,7 @@
 
 mod account;
 mod adopt;
+mod amnesia;
 mod brain;
 mod discover;
 mod event;

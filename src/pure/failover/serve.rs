@@ -7,7 +7,7 @@ use super::brain::{Brain, Goal, Loss, Phase};
 use super::event::Note;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
-use crate::pure::topology::{Gate, Kinship, NodeId, Report};
+use crate::pure::topology::{Gate, Kinship, LinkState, NodeId, Report};
 use std::time::Duration;
 
 /// How long a probe may take to refute a lost connection before everybody waits: many times
@@ -30,7 +30,7 @@ impl Brain {
         if let Some(heir) = self.heir(now) {
             return self.follow(now, heir);
         }
-        self.recollect();
+        self.recollect(now);
         if let Some(reason) = self.trouble() {
             return self.hold(now, node, reason);
         }
@@ -65,7 +65,9 @@ impl Brain {
         if serving.amnesia.is_some() {
             return Some(format!("{name} came back without its data"));
         }
-        let report = member.report()?;
+        let Some(report) = member.report() else {
+            return Some(format!("{name} has not said what it is"));
+        };
         if report.loading {
             return Some(format!("{name} has not said what it has loaded"));
         }
@@ -117,97 +119,17 @@ impl Brain {
         }
     }
 
-    /// The amnesia guard: a primary that runs as another process, of another history, with
-    /// less than a replica holds, is dead; what answers there would wipe the replicas.
-    ///
-    /// With a snapshot that carries the replication id, offsets tell exactly what it lacks.
-    /// With an append-only file the id is new; then keys are counted: those without a time to
-    /// live, and all of them against half (keys may have expired while it was down).
-    pub(super) fn recollect(&mut self) {
-        let Some(serving) = &self.serving else { return };
-        let Some(primary) = self.member(serving.node) else { return };
-        let Some(report) = primary.report() else { return };
-        let is_new = report.run_id != serving.anchor.run_id;
-        if !is_new || !report.is_primary() || report.loading || !primary.health().is_up() {
-            return;
-        }
-        if serving.amnesia == Some(report.run_id) {
-            return;
-        }
-        let run_id = report.run_id;
-        let (primary, keys) = (serving.node, report.keys);
-        let saved = self
-            .nodes()
-            // Also of one that was down and answers again: it is not trusted yet, but it has data.
-            .filter(|(node, it)| *node != primary && it.is_heard())
-            .filter_map(|(node, member)| Some((node, member.report()?)))
-            .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
-            .find(|(_, theirs)| {
-                self.is_kin(theirs, &serving.anchor) && self.holds_more(theirs, report)
-                    || self.is_worth_saving(theirs, report)
-            })
-            .map(|(node, theirs)| (node, theirs.keys, self.own_bytes(theirs, report)));
-        if let Some(serving) = &mut self.serving {
-            // Of an earlier process that had lost it, nothing is left.
-            serving.amnesia = saved.map(|_| run_id);
-        }
-        if let Some((replica, saved_keys, lost_bytes)) = saved {
-            self.note(Note::Amnesia { primary, keys, replica, saved_keys, lost_bytes });
-        }
-    }
-
-    /// Whether a replica that went on by itself after the fork, and was not sent behind the primary
-    /// yet, has far more than what came back. It is nobody's successor, so a human decides; sent
-    /// behind an empty primary, it would have nothing.
-    fn is_worth_saving(&self, theirs: &Report, primary: &Report) -> bool {
-        let Some(serving) = &self.serving else { return false };
-        self.lineage.kinship(theirs, &serving.anchor) == Kinship::Diverged
-            && primary.keys.saturating_mul(2) < theirs.keys
-    }
-
-    /// Whether such a replica is there.
-    pub(super) fn has_worth_saving(&self) -> bool {
-        let Some(serving) = &self.serving else { return false };
-        let Some(primary) = self.member(serving.node).and_then(|it| it.report()) else {
-            return false;
-        };
-        self.nodes()
-            .filter(|(node, it)| *node != serving.node && it.is_heard())
-            .filter_map(|(_, it)| it.report())
-            .any(|it| !it.is_primary() && !it.loading && self.is_worth_saving(it, primary))
-    }
-
-    fn is_kin(&self, report: &Report, anchor: &Report) -> bool {
-        matches!(self.lineage.kinship(report, anchor), Kinship::Same | Kinship::Prefix)
-    }
-
-    /// Whether `replica` holds data that the restarted `primary` lacks.
-    pub(super) fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
-        // Servers say 0 or 1 once a full copy has begun: the data is still there, its place in
-        // the history is forgotten. Then keys are all there is to go by.
-        if replica.offset <= 1 {
-            return primary.lasting_keys() < replica.lasting_keys();
-        }
-        match self.lineage.kinship(replica, primary) {
-            Kinship::Same => replica.offset > primary.offset,
-            // The primary continues from a snapshot of the history that the replica has.
-            Kinship::Prefix => false,
-            Kinship::Diverged => true,
-            Kinship::Successor | Kinship::Unrelated => {
-                primary.lasting_keys() < replica.lasting_keys()
-                    || primary.keys.saturating_mul(2) < replica.keys
-            }
-        }
-    }
-
     /// One look while the gate is held in doubt of the primary.
     pub(super) fn suspect(&mut self, now: Time) {
         if let Some(heir) = self.heir(now) {
             return self.follow(now, heir);
         }
-        self.recollect();
+        self.recollect(now);
         if self.is_forcing() {
             return self.force(now);
+        }
+        if let Some(heir) = self.next_heir(now) {
+            return self.follow(now, heir);
         }
         if self.is_well() {
             return self.release(now);
@@ -291,36 +213,67 @@ impl Brain {
     pub(super) fn heir(&self, now: Time) -> Option<NodeId> {
         let serving = self.serving.as_ref()?;
         let fresh = self.fresh_from(now);
-        let claims =
-            self.nodes().filter(|(node, _)| *node != serving.node).filter_map(|(node, member)| {
-                let report = member.report_since(fresh.max(member.answered_at))?;
-                let is_promoted = report.is_primary()
-                    && member.replica_run == Some(report.run_id)
-                    && !self.is_forsaken(node, report);
-                // Our own order to demote it may still be on its way to it.
-                (is_promoted && member.pending.is_none()).then_some((node, report))
-            });
-        let promoted =
-            claims.filter(|(_, report)| self.outranks(report, &serving.anchor)).max_by_key(
-                |(_, report)| (report.descends.map(|it| it.1), std::cmp::Reverse(report.run_id)),
-            );
-        if let Some((node, _)) = promoted {
+        if let Some(node) = self.outranking(now, &serving.anchor) {
             return Some(node);
         }
         let own = self.member(serving.node)?.report_since(fresh)?;
-        let link = own.link()?;
         // A process that was turned while it ran obeys a decision of today. One that came back as a
         // replica says what its file says, which may be as old as the group.
         let is_turned = own.run_id == serving.anchor.run_id;
-        self.nodes()
-            .filter(|(node, _)| *node != serving.node)
-            .find(|(node, member)| {
-                let since = fresh.max(member.answered_at);
-                let named = member.is_at(&link.host, link.port) && member.pending.is_none();
-                let report = member.report_since(since).filter(|it| named && it.is_primary());
-                report.is_some_and(|it| is_turned || self.is_rightful(*node, it, &serving.anchor))
-            })
-            .map(|(node, _)| node)
+        let mut link = own.link()?;
+        // It may have been turned more than once, and others with it: then it is in step with the one at
+        // the end of a chain. Bounded, so that a circle of replicas ends too.
+        for _ in 0..self.members.len() {
+            let (node, member) = self.nodes().find(|(node, it)| {
+                *node != serving.node && it.is_at(&link.host, link.port) && !it.is_being_turned()
+            })?;
+            let report = member.report_since(fresh.max(member.answered_at))?;
+            let Some(next) = report.link() else {
+                // What it has is not known before it has loaded it.
+                let is_it = is_turned || self.is_rightful(node, report, &serving.anchor);
+                return (is_it && !report.loading).then_some(node);
+            };
+            let is_in_step = is_turned
+                && report.replid == own.replid
+                && matches!(link.state, LinkState::Up { .. });
+            link = is_in_step.then_some(next)?;
+        }
+        None
+    }
+
+    /// Whoever was promoted, not by us, and replaces a primary that has `ours`.
+    fn outranking(&self, now: Time, ours: &Report) -> Option<NodeId> {
+        let serving = self.serving.as_ref()?.node;
+        let fresh = self.fresh_from(now);
+        let claims = self.nodes().filter(|it| it.0 != serving).filter_map(|(node, member)| {
+            let report = member.report_since(fresh.max(member.answered_at))?;
+            let is_promoted = report.is_primary()
+                && !report.loading
+                && member.replica_run == Some(report.run_id)
+                && !self.is_forsaken(node, report);
+            // Our own order to demote it may still be on its way to it.
+            (is_promoted && !member.is_being_turned()).then_some((node, report))
+        });
+        claims
+            .filter(|(_, report)| self.outranks(report, ours))
+            .max_by_key(|(_, it)| (it.descends.map(|it| it.1), std::cmp::Reverse(it.run_id)))
+            .map(|it| it.0)
+    }
+
+    /// Who replaces what is back as another process of the primary, and has more of what was served:
+    /// he is followed instead of it.
+    fn next_heir(&self, now: Time) -> Option<NodeId> {
+        let serving = self.serving.as_ref()?;
+        let back = self.member(serving.node).filter(|it| it.is_heard())?.report()?;
+        let is_back = back.run_id != serving.anchor.run_id && back.is_primary() && !back.loading;
+        let heir = self.outranking(now, back).filter(|_| is_back)?;
+        let theirs = self.member(heir)?.report()?;
+        self.lacks_what_was_served(back, theirs, &serving.anchor).then_some(heir)
+    }
+
+    /// Whether `node`, who was to be followed, still is.
+    pub(super) fn is_heir(&self, now: Time, node: NodeId) -> bool {
+        self.heir(now) == Some(node) || self.next_heir(now) == Some(node)
     }
 
     /// Whether to serve with what the primary `node` has, which nobody has chosen, costs nothing.

@@ -215,7 +215,7 @@ impl Brain {
             self.phase = Phase::Suspecting;
             return;
         };
-        self.recollect();
+        self.recollect(now);
         if let Some(heir) = self.heir(now) {
             self.fail(format!("somebody else promoted {}", self.name(heir)));
             return self.follow(now, heir);

@@ -113,3 +113,19 @@ fn but_not_if_one_of_them_is_missing_or_of_another_history() {
         assert!(world.promoted.is_empty());
     }
 }
+
+/// Bytes may be long under way; a connection is made now.
+#[test]
+fn a_link_that_is_up_again_testifies_at_once() {
+    let params = Params { without_witness: Witnessless::Promote, ..params() };
+    let mut world = steady(params);
+    world.fault(Fault::Cut(0));
+    for n in [1, 2] {
+        world.nodes[n].is_frozen = true;
+    }
+    world.run(900);
+    world.nodes[1].is_frozen = false;
+    world.run(1_000);
+    assert!(world.promoted.is_empty(), "{:?}", world.notes);
+    assert!(world.notes.iter().any(|it| matches!(it, Note::Witnessed { .. })), "{:?}", world.notes);
+}

@@ -102,6 +102,7 @@ pub(super) struct Node {
     pub(super) keeps_link: bool,
     /// It answers an error on a new connection, and does not say who it is.
     pub(super) is_stranger: bool,
+    pub(super) is_loading: bool,
     link_up: bool,
     link_down_from: Option<u64>,
     sync_until: Option<u64>,
@@ -181,6 +182,7 @@ impl World {
             is_frozen: false,
             is_cache: false,
             is_stranger: false,
+            is_loading: false,
             keeps_link: false,
             link_up: n > 0,
             link_down_from: None,
@@ -314,6 +316,7 @@ impl World {
                 let error = "ERR max number of clients reached".to_owned();
                 (1, Finding::Impaired { error, report: None })
             }
+            (false, Life::Running) if node.is_loading => (1, Finding::Loading),
             (false, Life::Running) => (1, Finding::Good(Box::new(self.report(n)))),
         };
         let addr: SocketAddr = endpoint(n).to_string().parse().expect("an address");

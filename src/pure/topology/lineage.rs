@@ -86,6 +86,30 @@ impl Lineage {
         false
     }
 
+    /// Up to which offset two data sets are the same, by the nearest history that both go back to;
+    /// `None` if no such history is known. Offsets go on where histories fork.
+    pub fn shared(&self, first: &Report, second: &Report) -> Option<u64> {
+        let theirs = self.line(second);
+        self.line(first).into_iter().find_map(|(history, end)| {
+            theirs.iter().find(|it| it.0 == history).map(|it| it.1.min(end))
+        })
+    }
+
+    /// The history of `report`, and what it goes back to, nearest first; each with the last offset of
+    /// it that `report` has.
+    fn line(&self, report: &Report) -> Vec<(ReplId, u64)> {
+        let mut found = vec![(report.replid, report.offset)];
+        let mut next = report.descends.or_else(|| self.step(report.replid));
+        let mut end = report.offset;
+        // Bounded by the number of steps, so that a cycle in what nodes claim ends too.
+        while let Some((history, fork)) = next.filter(|_| found.len() <= self.steps.len() + 1) {
+            end = end.min(fork.saturating_sub(1));
+            found.push((history, end));
+            next = self.step(history);
+        }
+        found
+    }
+
     /// The history of `report`, and what it goes back to, nearest first.
     fn ancestry(&self, report: &Report) -> Vec<ReplId> {
         let mut found = vec![report.replid];
@@ -189,6 +213,19 @@ mod tests {
         // 55 is past the first fork, though not past the second.
         assert_eq!(lineage.kinship(&first, &third), Kinship::Diverged);
         assert_eq!(lineage.kinship(&report('a', None, 49), &third), Kinship::Prefix);
+    }
+
+    #[test]
+    fn two_data_sets_share_what_came_before_the_nearer_fork() {
+        let mut lineage = Lineage::default();
+        lineage.learn(&report('b', Some(('a', 50)), 60));
+        let third = report('c', Some(('b', 70)), 80);
+        let shared = |it: &Report| lineage.shared(it, &third);
+        assert_eq!(shared(&report('c', Some(('b', 70)), 75)), Some(75));
+        assert_eq!(shared(&report('b', None, 65)), Some(65), "a prefix");
+        assert_eq!(shared(&report('b', None, 90)), Some(69), "it went on by itself");
+        assert_eq!(shared(&report('d', Some(('a', 40)), 90)), Some(39), "two branches");
+        assert_eq!(shared(&report('e', Some(('z', 40)), 90)), None);
     }
 
     #[test]

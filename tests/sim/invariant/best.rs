@@ -9,7 +9,11 @@ impl Sim {
         let params = self.swarm.params.detect;
         let eyes = &self.checker.eyes[p];
         let Some(own) = eyes.known[chosen].report.clone() else { return };
-        let lost_at = eyes.serving.map_or(0, |it| eyes.known[it].good_at);
+        // Once it has begun to copy, its place in the history is not said any more; it still has it.
+        let is_copying = own.link().is_some_and(|it| it.state == LinkState::Syncing);
+        let point = eyes.known[chosen].point.filter(|_| is_copying && own.keys > 0);
+        let offset = point.map_or(own.offset, |it| it.offset);
+        let lost_at = eyes.primary().map_or(0, |it| eyes.known[it].good_at);
         let age = crate::proxy::micros(params.interval) * 2;
         for other in 0..self.swarm.nodes {
             let known = &self.checker.eyes[p].known[other];
@@ -26,11 +30,11 @@ impl Sim {
             });
             let is_behind = self.nodes[other].priority > self.nodes[chosen].priority;
             // What went on behind the fork of the one that was lost is another history.
-            let fork = self.checker.eyes[p].served.as_ref().and_then(|it| it.descends);
+            let fork = self.checker.eyes[p].data().and_then(|it| it.0.descends);
             let is_off = fork.is_some_and(|it| it.0 == report.replid && report.offset >= it.1);
-            let is_better = report.replid == own.replid && report.offset > own.offset && !is_off;
+            let is_better = report.replid == own.replid && report.offset > offset && !is_off;
             if other != chosen && is_fresh && is_well && is_sound && !is_behind && is_better {
-                let (theirs, ours) = (report.offset, own.offset);
+                let (theirs, ours) = (report.offset, offset);
                 self.check(self.is_eligible(p, other).is_err(), "best", || {
                     format!("node {chosen} at {ours} is promoted, node {other} has {theirs}")
                 });

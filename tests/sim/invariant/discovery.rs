@@ -14,8 +14,10 @@ impl Sim {
             let known = &self.checker.eyes[p].known[other];
             let (Some(report), Some(point)) = (&known.report, known.point) else { continue };
             let Some(link) = report.link() else { continue };
-            let is_recent =
-                known.asked + micros(self.swarm.params.detect.down_after) / 2 > self.now;
+            // Whose process is gone, as its host says, has nothing any more until it is back.
+            let is_there = known.streak > 0 || known.is_late;
+            let is_recent = is_there
+                && known.asked + micros(self.swarm.params.detect.down_after) / 2 > self.now;
             let is_up = matches!(link.state, LinkState::Up { .. }) && is_recent;
             let follows = link.host == host(node);
             let Point { history, .. } = point;

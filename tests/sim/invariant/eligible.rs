@@ -31,13 +31,14 @@ impl Sim {
         if link.state == LinkState::Syncing && !amnesia {
             return Err("it is being synchronised".to_owned());
         }
-        let Some(served) = &eyes.served else {
-            // Dead before anybody came: what its replicas have is all that is known.
-            let is_orphan = matches!(link.state, LinkState::Down { .. }) && report.offset > 1;
-            return if is_orphan { Ok(()) } else { Err("nobody ever served".to_owned()) };
+        // Dead before anybody came: what its best replica had is all that is known, and who takes
+        // over is judged by that: a replica whose link is up again as well as the dead primary
+        // itself, which came back as a replica.
+        let Some((served, served_point)) = eyes.data() else {
+            return Err("nobody ever served".to_owned());
         };
         if let LinkState::Down { secs } = link.state {
-            let lost = eyes.serving.map_or(0, |it| eyes.known[it].good_at);
+            let lost = eyes.primary().map_or(0, |it| eyes.known[it].good_at);
             let lost = eyes.held_at.map_or(lost, |it| it.min(lost));
             let ago = (self.now.saturating_sub(lost)) / SECOND;
             let limit = self.swarm.params.max_link_down.as_secs() + ago + 1;
@@ -45,9 +46,8 @@ impl Sim {
                 return Err(format!("it lost its link {secs} s ago, limit {limit}"));
             }
         }
-        let served_point = eyes.served_point.unwrap_or(*point);
         // Turned by hand until nobody was primary: whoever continues the history has it all.
-        let turned = eyes.serving.and_then(|it| eyes.known[it].report.as_ref());
+        let turned = eyes.primary().and_then(|it| eyes.known[it].report.as_ref());
         let is_turned = turned.is_some_and(|it| !it.is_primary());
         let is_successor = is_turned && self.data.descends(point.history, served_point.history);
         let is_kin = is_successor || self.data.descends(served_point.history, point.history);
@@ -70,8 +70,23 @@ impl Sim {
     /// Whether the primary came back as another process, as far as proxy `p` was told.
     pub(super) fn is_amnesiac(&self, p: usize) -> bool {
         let eyes = &self.checker.eyes[p];
-        let Some(serving) = eyes.serving else { return false };
+        let Some(serving) = eyes.serving else { return self.is_orphan_amnesiac(p) };
         let now = eyes.known[serving].report.as_ref().map(|it| it.run_id);
         now.is_some() && now != eyes.served.as_ref().map(|it| it.run_id)
+    }
+
+    /// The same of a primary that never served: by which process its replicas were led is not
+    /// known, so it counts as another one if it is there and lacks what the best of them had; in a
+    /// guarded group also if it may, by the name of its history, because keys prove nothing there.
+    fn is_orphan_amnesiac(&self, p: usize) -> bool {
+        let eyes = &self.checker.eyes[p];
+        let Some(orphaned) = &eyes.orphaned else { return false };
+        let known = &eyes.known[orphaned.primary];
+        let (Some(report), Some(own)) = (&known.report, known.point) else { return false };
+        let mut writes = 0..self.checker.writes.len();
+        let has_all =
+            writes.all(|it| self.data.contains(own, it) || !self.data.contains(orphaned.point, it));
+        let is_unproven = self.swarm.guarded.is_some() && own.history != orphaned.point.history;
+        report.is_primary() && !report.loading && (!has_all || is_unproven)
     }
 }

@@ -8,6 +8,15 @@ use segue::pure::failover::{Finding, Probed};
 use segue::pure::topology::{Epoch, Report, RunId};
 use std::collections::BTreeMap;
 
+/// A primary that was dead before this proxy came. What is known of its data is what its best
+/// replica had then.
+#[derive(Clone, Debug)]
+pub(crate) struct Orphaned {
+    pub(crate) primary: usize,
+    pub(crate) best: Report,
+    pub(crate) point: Point,
+}
+
 /// What one proxy has heard of one node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
@@ -19,6 +28,8 @@ pub(crate) struct Known {
     pub(crate) tried: Us,
     /// Good answers in a row.
     pub(crate) streak: u32,
+    /// The newest question was not answered in time; it was not refused.
+    pub(crate) is_late: bool,
     /// When a good answer came last.
     pub(crate) good_at: Us,
     /// When it was last known to be well beyond doubt, in waking time.
@@ -55,7 +66,7 @@ pub(crate) struct Eyes {
     /// A switchover is under way: from whom to whom.
     pub(crate) switching: Option<(usize, usize)>,
     /// A primary that never served was given up: all its replicas said that they lost it.
-    pub(crate) orphaned: bool,
+    pub(crate) orphaned: Option<Orphaned>,
     /// A promotion of this process had no answer.
     pub(crate) uncertain: Option<(usize, RunId)>,
 }
@@ -76,11 +87,12 @@ impl Eyes {
             stepped_at: now,
             orders_while_held: 0,
             switches: 0,
-            held_at: None,
+            // A life begins with commands held.
+            held_at: Some(now),
             forgiven: false,
             promoted: None,
             switching: None,
-            orphaned: false,
+            orphaned: None,
             uncertain: None,
         }
     }
@@ -102,6 +114,7 @@ impl Eyes {
         let node = usize::from(probed.node.0);
         let known = &mut self.known[node];
         known.tried = asked;
+        known.is_late = matches!(probed.finding, Finding::Silent { .. });
         let (is_good, report) = match &probed.finding {
             Finding::Good(report) => (!report.loading, Some(report)),
             Finding::Impaired { report, .. } => (true, report.as_ref()),
@@ -147,6 +160,7 @@ impl Eyes {
             self.served_point = known.point;
         }
         self.serving = Some(node);
+        self.switching.take_if(|it| it.1 == node);
         self.orders_while_held = 0;
         self.held_at = None;
         self.forgiven = false;
@@ -164,6 +178,19 @@ impl Eyes {
     pub(crate) fn ordered(&mut self, epoch: Epoch, node: usize) {
         self.candidates.insert(epoch, node);
         self.orders_while_held += 1;
+    }
+
+    /// Who is the primary that others may take over from: it served, or its replicas said so.
+    pub(crate) fn primary(&self) -> Option<usize> {
+        self.serving.or_else(|| self.orphaned.as_ref().map(|it| it.primary))
+    }
+
+    /// What is known of that primary's data, and the truth behind it.
+    pub(crate) fn data(&self) -> Option<(Report, Point)> {
+        if self.serving.is_some() {
+            return self.served.clone().zip(self.served_point);
+        }
+        self.orphaned.as_ref().map(|it| (it.best.clone(), it.point))
     }
 
     /// Whether promoting `node` is what a switchover wants.

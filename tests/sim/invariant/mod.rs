@@ -51,6 +51,8 @@ pub(crate) struct Stats {
     pub(crate) promotions: u64,
     pub(crate) follows: u64,
     pub(crate) amnesias: u64,
+    /// Primaries without their data that nothing told from one that had it.
+    pub(crate) hidden: u64,
     pub(crate) witnesses: u64,
     pub(crate) switchovers: u64,
     pub(crate) switchovers_undone: u64,
@@ -172,7 +174,8 @@ impl Sim {
                 if let Gate::Open(primary) = route.gate {
                     let node = usize::from(primary.node.0);
                     self.check_opened(p, *route, node);
-                    if self.checker.eyes[p].serving.is_none() {
+                    // Whoever took over from a primary that was dead already was promoted, and judged then.
+                    if self.checker.eyes[p].primary().is_none() {
                         self.check_discovered(p, node);
                     }
                     if !self.checker.eyes[p].candidates.contains_key(&route.epoch) {
@@ -227,8 +230,8 @@ impl Sim {
             self.check_durable(p, usize::from(primary.0));
             self.checker.eyes[p].forgave();
         }
-        if let Note::Orphaned { .. } = note {
-            self.check_orphans(p);
+        if let Note::Orphaned { primary } = note {
+            self.check_orphans(p, usize::from(primary.0));
         }
         self.check_unchanged(p, note);
         self.note_switchover(p, note);

@@ -28,7 +28,10 @@ impl Sim {
                 self.checker.eyes[p].switching = Some(pair);
             }
             Note::Switched { outcome, reason, .. } => {
-                self.checker.eyes[p].switching = None;
+                // Its promotion may have been carried out, and is asked for until it is confirmed.
+                if *outcome != Verdict::Unfinished {
+                    self.checker.eyes[p].switching = None;
+                }
                 let is_done = *outcome == Verdict::Done;
                 self.checker.stats.switchovers += u64::from(is_done);
                 self.checker.stats.switchovers_undone += u64::from(!is_done);

@@ -24,7 +24,9 @@ impl Sim {
             let Some(link) = known.report.as_ref().and_then(|it| it.link()) else { continue };
             let LinkState::Up { idle_secs } = link.state else { continue };
             let received_at = known.asked.saturating_sub((idle_secs + 1) * SECOND);
-            let is_well = known.streak >= params.rise.max(2);
+            // Its word is good until it counts as down itself, though its next answer is late.
+            let is_well = known.streak >= params.rise.max(2)
+                && known.good_at + micros(params.down_after) > self.now;
             let still_counts = (idle_secs + 1) * SECOND <= WORD_MAX;
             let testifies =
                 is_well && still_counts && link.host == host(serving) && received_at > lost_at;

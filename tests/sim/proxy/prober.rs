@@ -127,6 +127,7 @@ impl Sim {
         prober.serial = next;
         let at = if prober.nudged { self.now } else { asked + interval };
         self.at(at.max(self.now + 1), Event::ProbeStarts { proxy, node, serial: next });
+        self.trace(|| format!("proxy {proxy}:   node {node}, {}", told(&finding, point)));
         let is_connected = !matches!(finding, Finding::Refused | Finding::Silent { .. });
         let probed = Probed {
             node: NodeId(u16::try_from(node).unwrap()),
@@ -138,4 +139,15 @@ impl Sim {
         self.check_probed(proxy, &probed, asked, point);
         self.step(proxy, failover::Event::Probed(probed));
     }
+}
+
+/// A probe's outcome in a line; with the truth, whose histories have short names.
+fn told(finding: &Finding, point: Option<Point>) -> String {
+    let (Finding::Good(report) | Finding::Impaired { report: Some(report), .. }) = finding else {
+        return format!("{finding:?}");
+    };
+    let role = report.link().map(|it| format!("of {} {:?}", it.host, it.state));
+    let truth = point.map_or(0, |it| it.history);
+    let (offset, keys) = (report.offset, report.keys);
+    format!("{} at {truth}:{offset}, {keys} keys", role.unwrap_or_else(|| "primary".to_owned()))
 }

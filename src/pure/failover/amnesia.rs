@@ -1,0 +1,180 @@
+//! The amnesia guard: a primary that runs as another process, and has less than a replica holds, is
+//! dead; what answers there would wipe its replicas.
+//!
+//! | what came back | what tells that it lacks something |
+//! |---|---|
+//! | of the same line of histories (a snapshot carries the replication id) | offsets, exactly |
+//! | of an unknown history (started empty, or from an append-only file) | keys: those without a time to live, and all of them against half (keys may have expired while it was down) |
+//! | the same, and writes are guarded | nothing does, since keys prove nothing: whoever certainly has all that was acknowledged takes over, if he may |
+//!
+//! It does not wait until the returned process counts as up again: that is trust to serve, and here
+//! it is a matter of trusting it less. Its replicas may have begun to copy it already.
+//!
+//! What counts is what *was served*. A replica that went on by itself after a fork still has the
+//! part before the fork; if what came back lacks some of that, the replica takes over with all it
+//! has. What it wrote behind the fork was never served here, and is kept: it is nobody's loss.
+//!
+//! # Deliberately absent
+//!
+//! Anything to tell a write to the returned process from one that it had: where keys are all there
+//! is to go by, clients that wrote there before it was noticed hide what it lost.
+
+use super::brain::{Brain, Loss};
+use super::event::Note;
+use crate::pure::time::Time;
+use crate::pure::topology::{Kinship, LinkState, NodeId, Report};
+
+impl Brain {
+    /// Whether what came back lost something that somebody has.
+    pub(super) fn recollect(&mut self, now: Time) {
+        let Some(serving) = &self.serving else { return };
+        let Some(primary) = self.member(serving.node) else { return };
+        let Some(report) = primary.report() else { return };
+        let is_new = report.run_id != serving.anchor.run_id;
+        if !is_new || !report.is_primary() || report.loading || !primary.is_heard() {
+            return;
+        }
+        if serving.amnesia == Some(report.run_id) {
+            return;
+        }
+        let (primary, run_id, keys) = (serving.node, report.run_id, report.keys);
+        let saved = self
+            .with_data(primary)
+            .find(|(_, theirs)| {
+                self.lacks_what_was_served(report, theirs, &serving.anchor)
+                    || self.is_worth_saving(theirs, report)
+            })
+            .map(|(node, theirs)| (node, theirs.keys, self.own_bytes(theirs, report)))
+            .or_else(|| self.certain(now, primary, report));
+        if let Some(serving) = &mut self.serving {
+            // Of an earlier process that had lost it, nothing is left.
+            serving.amnesia = saved.map(|_| run_id);
+        }
+        if let Some((replica, saved_keys, lost_bytes)) = saved {
+            self.note(Note::Amnesia { primary, keys, replica, saved_keys, lost_bytes });
+        }
+    }
+
+    /// Replicas with their data. Also those that were down and answer again: they are not trusted
+    /// yet, but they have data.
+    fn with_data(&self, primary: NodeId) -> impl Iterator<Item = (NodeId, &Report)> {
+        self.nodes()
+            .filter(move |(node, it)| *node != primary && it.is_heard())
+            .filter_map(|(node, it)| Some((node, it.report()?)))
+            .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
+    }
+
+    /// Whether `returned` lacks a part of what was served until `anchor`, which somebody has.
+    pub(super) fn lacks_what_was_served(
+        &self,
+        returned: &Report,
+        theirs: &Report,
+        anchor: &Report,
+    ) -> bool {
+        // More may have been served than the primary lived to say.
+        let served = Report { offset: u64::MAX, ..anchor.clone() };
+        match self.lineage.shared(returned, &served) {
+            // Once a full copy has begun, a replica does not say any more how much it has.
+            Some(left) if theirs.offset > 1 => {
+                self.lineage.shared(theirs, &served).is_some_and(|it| it > left)
+            }
+            Some(_) | None => self.is_kin(theirs, anchor) && self.holds_more(theirs, returned),
+        }
+    }
+
+    /// What candidates are compared with when what came back lost data, the most of it first: what was
+    /// served; and each longer part of it that somebody has who went on by himself. Not of one that
+    /// follows another primary, or is of a branch that we do not come from: then somebody else has
+    /// decided, and is waited for.
+    pub(super) fn remembered(&self) -> Vec<Report> {
+        let Some(serving) = &self.serving else { return Vec::new() };
+        let anchor = &serving.anchor;
+        let Some(returned) = self.member(serving.node).and_then(|it| it.report()) else {
+            return Vec::new();
+        };
+        let mut parts: Vec<(u64, Report)> = vec![(0, anchor.clone())];
+        for (_, theirs) in self.with_data(serving.node) {
+            if !self.lacks_what_was_served(returned, theirs, anchor) {
+                continue;
+            }
+            let served = Report { offset: u64::MAX, ..anchor.clone() };
+            let offset = self.lineage.shared(theirs, &served).filter(|_| theirs.offset > 1);
+            let offset = offset.unwrap_or(u64::MAX);
+            let is_led = theirs.link().is_some_and(|it| matches!(it.state, LinkState::Up { .. }));
+            let is_apart = self.lineage.kinship(theirs, anchor) == Kinship::Diverged;
+            if self.is_kin(theirs, anchor) {
+                parts[0].0 = parts[0].0.max(offset);
+            } else if is_apart && !is_led {
+                let (replid, descends) = (theirs.replid, theirs.descends);
+                parts.push((offset, Report { replid, descends, offset, ..anchor.clone() }));
+            }
+        }
+        parts.sort_by_key(|it| std::cmp::Reverse(it.0));
+        parts.into_iter().map(|it| it.1).collect()
+    }
+
+    /// In a guarded group, with a history from which nothing can be told: who takes over, because he
+    /// certainly has everything that was acknowledged.
+    fn certain(
+        &self,
+        now: Time,
+        primary: NodeId,
+        returned: &Report,
+    ) -> Option<(NodeId, u64, Option<u64>)> {
+        let anchor = &self.serving.as_ref()?.anchor;
+        self.params.guarded?;
+        if self.lineage.kinship(returned, anchor) != Kinship::Unrelated {
+            return None;
+        }
+        let best = self.ranking(now, primary, Loss::Amnesia).ranked.first()?.node;
+        Some((best, self.member(best)?.report()?.keys, None))
+    }
+
+    /// Whether a replica that went on by itself after the fork, and was not sent behind the primary
+    /// yet, has far more than what came back. It is nobody's successor, so a human decides; sent
+    /// behind an empty primary, it would have nothing.
+    fn is_worth_saving(&self, theirs: &Report, primary: &Report) -> bool {
+        let Some(serving) = &self.serving else { return false };
+        self.lineage.kinship(theirs, &serving.anchor) == Kinship::Diverged
+            && primary.keys.saturating_mul(2) < theirs.keys
+    }
+
+    /// Whether such a replica is there.
+    pub(super) fn has_worth_saving(&self) -> bool {
+        let Some(serving) = &self.serving else { return false };
+        let Some(primary) = self.member(serving.node).and_then(|it| it.report()) else {
+            return false;
+        };
+        self.with_data(serving.node).any(|it| self.is_worth_saving(it.1, primary))
+    }
+
+    pub(super) fn is_kin(&self, report: &Report, anchor: &Report) -> bool {
+        matches!(self.lineage.kinship(report, anchor), Kinship::Same | Kinship::Prefix)
+    }
+
+    /// Whether `replica` holds data that `primary` lacks: one that was restarted, or that nobody has
+    /// chosen.
+    pub(super) fn holds_more(&self, replica: &Report, primary: &Report) -> bool {
+        // Servers say 0 or 1 once a full copy has begun: the data is still there, its place in
+        // the history is forgotten. Then keys are all there is to go by.
+        if replica.offset <= 1 {
+            return primary.lasting_keys() < replica.lasting_keys();
+        }
+        match self.lineage.kinship(replica, primary) {
+            Kinship::Same => replica.offset > primary.offset,
+            // The primary continues from a snapshot of the history that the replica has.
+            Kinship::Prefix => false,
+            Kinship::Diverged => true,
+            // It went on where the primary's history was given up.
+            Kinship::Successor => self.own_bytes(replica, primary).is_some_and(|it| it > 0),
+            Kinship::Unrelated => {
+                primary.lasting_keys() < replica.lasting_keys()
+                    || primary.keys.saturating_mul(2) < replica.keys
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "amnesia_test.rs"]
+mod tests;

@@ -1,0 +1,199 @@
+//! Stories of primaries that came back as another process, and of who knows more than they do.
+
+use super::super::world_test::{Fault, World, params};
+use super::super::{Guarded, Note, Params};
+use crate::pure::detect::Health;
+use crate::pure::topology::NodeId;
+
+fn steady(params: Params) -> World {
+    let mut world = World::new(3, params);
+    world.run(550);
+    assert_eq!(serving(&world), Some(0));
+    world
+}
+
+fn serving(world: &World) -> Option<u16> {
+    world.route.primary().map(|it| it.node.0)
+}
+
+fn is_amnesia(note: &Note) -> bool {
+    matches!(note, Note::Amnesia { .. })
+}
+
+fn has_released(world: &World) -> bool {
+    world.notes.iter().any(|it| matches!(it, Note::Released { .. }))
+}
+
+/// Its replicas copy it at once; it need not be trusted first to be trusted less.
+#[test]
+fn what_came_back_empty_is_dead_before_it_counts_as_up() {
+    let mut params = params();
+    params.detect.rise = 5;
+    let mut world = steady(params);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Hang(1));
+    world.fault(Fault::Hang(2));
+    world.run(2_000);
+    world.fault(Fault::Resume(1));
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+    world.run(150);
+    let is_up = |it: &Note| {
+        matches!(it, Note::HealthChanged { node: NodeId(0), from: Health::Down(_), .. })
+    };
+    assert!(!world.notes.iter().any(is_up), "{:?}", world.notes);
+    assert!(world.notes.iter().any(is_amnesia), "{:?}", world.notes);
+}
+
+/// Node 1 went on by itself after the fork, and node 0 came back without a part that was before it.
+fn apart(behind: u64) -> World {
+    let mut world = steady(params());
+    for n in [1, 2] {
+        world.nodes[n].is_frozen = true;
+    }
+    world.run(100);
+    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
+    (world.nodes[0].replid, world.nodes[0].descends) = (500, Some((history, offset - 99)));
+    world.run(200);
+    world.fault(Fault::Kill(2));
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.nodes[0].descends = Some((history, offset - 99 - behind));
+    world.nodes[0].offset = offset - 100 - behind;
+    world.run(1_000);
+    world
+}
+
+#[test]
+fn who_went_on_by_himself_saves_what_was_served_before() {
+    let world = apart(100);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    assert!(world.notes.iter().any(is_amnesia), "{:?}", world.notes);
+    let world = apart(0);
+    assert_eq!(serving(&world), Some(0), "it lacks nothing: {:?}", world.notes);
+    assert!(!world.notes.iter().any(is_amnesia), "{:?}", world.notes);
+}
+
+/// Node 1 was promoted behind our back out of an older history than the one that was served; what
+/// comes back on node 0 is older still.
+#[test]
+fn who_would_replace_what_came_back_is_followed_at_once() {
+    let mut world = steady(params());
+    for n in [1, 2] {
+        world.nodes[n].is_frozen = true;
+    }
+    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
+    (world.nodes[1].replid, world.nodes[1].descends) = (501, Some((history, offset - 49)));
+    (world.nodes[0].replid, world.nodes[0].descends) = (502, Some((501, offset - 20)));
+    world.run(200);
+    world.fault(Fault::Kill(2));
+    world.fault(Fault::Kill(0));
+    world.run(50);
+    world.nodes[1].follows = None;
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.nodes[0].descends = Some((history, offset - 199));
+    world.nodes[0].offset = offset - 200;
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    assert!(!has_released(&world), "{:?}", world.notes);
+}
+
+/// A worker that is stuck confirms late; who was to be followed meanwhile lacks what came back.
+#[test]
+fn whoever_is_followed_is_looked_at_again() {
+    let mut world = steady(params());
+    for n in [1, 2] {
+        world.fault(Fault::Kill(n));
+    }
+    world.run(1_000);
+    world.fault(Fault::SlowWorker(4_000));
+    world.fault(Fault::Kill(0));
+    world.nodes[0].follows = Some(1);
+    world.nodes[0].is_frozen = true;
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: false });
+    world.fault(Fault::Restart { node: 1, keeps_keys: false, alone: true });
+    world.run(1_500);
+    assert!(world.notes.iter().any(|it| matches!(it, Note::Committed { .. })), "{:?}", world.notes);
+    world.nodes[2].is_frozen = true;
+    world.fault(Fault::Restart { node: 2, keeps_keys: true, alone: false });
+    world.nodes[2].replid = 1;
+    world.nodes[2].offset = 1_300;
+    world.run(4_000);
+    assert_ne!(serving(&world), Some(1), "{:?}", world.notes);
+}
+
+/// Keys that clients wrote to the new process before it was noticed hide what it lost.
+#[test]
+fn in_a_guarded_group_keys_prove_nothing() {
+    let guarded = Some(Guarded { replicas_min: 1, always_quorum: false });
+    for (guarded, expected) in [(None, Some(0)), (guarded, Some(1))] {
+        let mut world = steady(Params { guarded, ..params() });
+        world.nodes[1].is_frozen = true;
+        acknowledge(&mut world, 1);
+        world.run(200);
+        world.fault(Fault::Kill(2));
+        world.fault(Fault::Kill(0));
+        world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+        world.nodes[0].keys += 10;
+        world.run(1_000);
+        assert_eq!(serving(&world), expected, "{guarded:?} {:?}", world.notes);
+    }
+}
+
+/// Tells that everything is acknowledged that `node` has.
+fn acknowledge(world: &mut World, node: usize) {
+    use crate::pure::topology::{Acknowledged, Epoch, ReplId};
+    let it = &world.nodes[node];
+    let replid = ReplId::parse(&format!("{:040x}", it.replid)).expect("an id");
+    world.brain.acknowledged(Acknowledged { epoch: Epoch(1), replid, offset: it.offset });
+}
+
+/// Node 1 took over, went on, and node 0, which it took over from, did so as well.
+#[test]
+fn a_successor_has_what_its_predecessor_lacks() {
+    use crate::pure::topology::{ReplId, Report, Role, RunId};
+    let world = steady(params());
+    let id = |n: u64| ReplId::parse(&format!("{n:040x}")).expect("an id");
+    let old = Report {
+        version: String::new(),
+        run_id: RunId::parse(&"r".repeat(40)).expect("an id"),
+        role: Role::Primary,
+        replid: id(7),
+        descends: None,
+        offset: 300,
+        loading: false,
+        failing_over: false,
+        followers: Vec::new(),
+        keys: 50,
+        expiring_keys: 0,
+    };
+    let new = |offset| Report {
+        replid: id(8),
+        descends: Some((id(7), 201)),
+        offset,
+        keys: 45,
+        ..old.clone()
+    };
+    assert!(world.brain.holds_more(&new(210), &old), "its own ten bytes");
+    assert!(!world.brain.holds_more(&new(200), &old), "nothing of its own");
+}
+
+/// Both went on from one history at one offset, and the lower run id would win between two deciders.
+/// But it was ours, and was replaced by us.
+#[test]
+fn whom_we_replaced_is_nobody_elses_choice() {
+    let mut world = steady(params());
+    world.nodes[2].is_frozen = true;
+    world.run(100);
+    world.fault(Fault::Kill(0));
+    world.run(2_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    world.fault(Fault::Hang(1));
+    world.nodes[2].offset = world.nodes[1].descends.map_or(0, |it| it.1) - 1;
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
+    world.nodes[2].descends = world.nodes[1].descends;
+    world.run(200);
+    world.fault(Fault::Resume(1));
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
+}
