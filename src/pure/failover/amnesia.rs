@@ -92,7 +92,7 @@ impl Brain {
         let Some(returned) = self.member(serving.node).and_then(|it| it.report()) else {
             return Vec::new();
         };
-        let mut parts: Vec<(u64, Report)> = vec![(0, anchor.clone())];
+        let (mut most, mut parts) = (0, Vec::new());
         for (_, theirs) in self.with_data(serving.node) {
             if !self.lacks_what_was_served(returned, theirs, anchor) {
                 continue;
@@ -103,12 +103,14 @@ impl Brain {
             let is_led = theirs.link().is_some_and(|it| matches!(it.state, LinkState::Up { .. }));
             let is_apart = self.lineage.kinship(theirs, anchor) == Kinship::Diverged;
             if self.is_kin(theirs, anchor) {
-                parts[0].0 = parts[0].0.max(offset);
+                most = most.max(offset);
             } else if is_apart && !is_led {
                 let (replid, descends) = (theirs.replid, theirs.descends);
                 parts.push((offset, Report { replid, descends, offset, ..anchor.clone() }));
             }
         }
+        // First, so that it stays before a part of the same length.
+        parts.insert(0, (most, anchor.clone()));
         parts.sort_by_key(|it| std::cmp::Reverse(it.0));
         parts.into_iter().map(|it| it.1).collect()
     }
