@@ -35,7 +35,7 @@ impl Brain {
         }
         if loss == Loss::Down {
             if let Some(witness) = self.witness(now, node) {
-                return self.spare(node, witness);
+                return self.spare(now, node, witness);
             }
             self.witness_told = None;
             if let Err(reason) = self.corroborate(now, node) {

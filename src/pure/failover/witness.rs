@@ -3,6 +3,7 @@
 //! | what the replicas say | then |
 //! |---|---|
 //! | one of them received something after we heard the primary last | hold; nobody is promoted |
+//! | and has received nothing more for a second | hold; it is *asked*, see below |
 //! | a link that was up is down | the primary is lost for others too: promote |
 //! | the host takes connections and the process says nothing, or loads | it hangs: promote |
 //! | links look up and are silent | nothing yet: they are *asked*, see below |
@@ -20,6 +21,7 @@
 
 use super::brain::Brain;
 use super::event::{Note, Order, Outcome};
+use super::member::Member;
 use super::params::Witnessless;
 use crate::pure::detect::{Cause, Health};
 use crate::pure::time::Time;
@@ -29,6 +31,11 @@ use std::time::Duration;
 /// How long after its last byte a replica's word is good for. More than the ten seconds after
 /// which a primary that has nothing to say says so.
 const WORD_MAX: Duration = Duration::from_secs(12);
+
+/// How long after its last byte a replica is believed without being asked. One that was busy when
+/// the primary fell silent reads late what had been sent before, and proves nothing. Servers
+/// tell that age in whole seconds, so this cannot be less than one.
+const HEARSAY_MAX: Duration = Duration::from_secs(1);
 
 /// How long a replica may take to connect anew. Measured: 3 to 4 ms on loopback.
 const RECONNECT_MAX: Duration = Duration::from_millis(500);
@@ -60,17 +67,19 @@ impl Test {
 /// What one replica has to say.
 enum Word {
     Lost,
-    Unclear { is_tested: bool },
+    Unclear {
+        is_tested: bool,
+    },
     Pending,
+    /// It is connecting anew: what comes of it is waited for, whatever others say.
+    Asked,
 }
 
 impl Brain {
     /// Whoever still receives from the primary says that it lives, and that the fault is ours.
     pub(super) fn witness(&self, now: Time, node: NodeId) -> Option<NodeId> {
         let primary = self.member(node)?;
-        // Bytes that were under way when the last answer left are no testimony.
-        let slack = self.params.detect.interval.saturating_mul(3);
-        let lost_at = primary.detector.alive_at() + slack;
+        let lost_at = self.lost_at(primary);
         self.nodes()
             .find(|(other, it)| {
                 *other != node
@@ -78,6 +87,11 @@ impl Brain {
                         || self.came_back(now, *other, node))
             })
             .map(|(other, _)| other)
+    }
+
+    /// Bytes that were under way when the last answer left are no testimony.
+    fn lost_at(&self, primary: &Member) -> Time {
+        primary.detector.alive_at() + self.params.detect.interval.saturating_mul(3)
     }
 
     /// Whether a replica whose connection was cut is in step with the primary again.
@@ -93,7 +107,10 @@ impl Brain {
             })
     }
 
-    pub(super) fn spare(&mut self, primary: NodeId, witness: NodeId) {
+    pub(super) fn spare(&mut self, now: Time, primary: NodeId, witness: NodeId) {
+        if self.is_hearsay(now, primary, witness) {
+            self.put_to_the_test(witness);
+        }
         if self.witness_told.is_none() {
             self.witness_told = Some(witness);
             self.note(Note::Witnessed { primary, witness });
@@ -102,6 +119,23 @@ impl Brain {
         self.reason = Some(format!(
             "{witness} still receives from {primary}: the fault lies between Segue and {primary}"
         ));
+    }
+
+    /// Whether all that speaks for the primary is what this replica received a while ago.
+    fn is_hearsay(&self, now: Time, primary: NodeId, witness: NodeId) -> bool {
+        let (Some(primary), Some(it)) = (self.member(primary), self.member(witness)) else {
+            return false;
+        };
+        !it.test.is_some_and(|it| it.holds(now))
+            && !it.is_witness(primary, self.lost_at(primary), HEARSAY_MAX)
+            && it.is_drained(QUIET_MIN)
+    }
+
+    fn put_to_the_test(&mut self, witness: NodeId) {
+        if let Some(member) = self.member_mut(witness) {
+            member.test = Some(Test::Ordered);
+        }
+        self.order(Order::Reconnect { node: witness });
     }
 
     pub(super) fn forget_tests(&mut self) {
@@ -113,6 +147,12 @@ impl Brain {
     /// Whether others lost the primary as well; why not, if that is not known.
     pub(super) fn corroborate(&mut self, now: Time, node: NodeId) -> Result<(), String> {
         let Some(primary) = self.member(node) else { return Ok(()) };
+        let (name, since) = (primary.spec.name.clone(), primary.detector.alive_at());
+        let words = self.words(now, node, since);
+        let asked = format!("{name} cannot be reached, and its replicas are asked about it");
+        if words.iter().any(|(_, it)| matches!(it, Word::Asked)) {
+            return Err(asked);
+        }
         // Whoever takes connections for a process that says nothing, or says that it loads, is
         // within reach. Who refuses them may be a middleman.
         match primary.health() {
@@ -123,8 +163,6 @@ impl Brain {
             | Health::Up
             | Health::Unknown => {}
         }
-        let (name, since) = (primary.spec.name.clone(), primary.detector.alive_at());
-        let words = self.words(now, node, since);
         if words.iter().any(|(_, it)| matches!(it, Word::Lost)) {
             return Ok(());
         }
@@ -132,18 +170,15 @@ impl Brain {
         for (witness, word) in &words {
             match word {
                 Word::Unclear { is_tested: false } => {
-                    if let Some(member) = self.member_mut(*witness) {
-                        member.test = Some(Test::Ordered);
-                    }
-                    self.order(Order::Reconnect { node: *witness });
+                    self.put_to_the_test(*witness);
                     is_asked = true;
                 }
-                Word::Pending => is_asked = true,
+                Word::Pending | Word::Asked => is_asked = true,
                 Word::Lost | Word::Unclear { is_tested: true } => {}
             }
         }
         if is_asked {
-            return Err(format!("{name} cannot be reached, and its replicas are asked about it"));
+            return Err(asked);
         }
         // With nobody to promote there is nothing to be careful about: the choice says why.
         let fresh = self.fresh_from(now).max(since);
@@ -174,8 +209,8 @@ impl Brain {
                 let test = it.test.filter(|it| it.holds(now));
                 let word = match (link.state, test) {
                     (LinkState::Syncing, _) => return None,
-                    (_, Some(Test::Ordered)) => Word::Pending,
-                    (_, Some(Test::Cut(at))) if now.since(at) < RECONNECT_MAX => Word::Pending,
+                    (_, Some(Test::Ordered)) => Word::Asked,
+                    (_, Some(Test::Cut(at))) if now.since(at) < RECONNECT_MAX => Word::Asked,
                     (LinkState::Down { .. } | LinkState::Never, Some(Test::Cut(at))) => {
                         // What it said before says nothing of how it went.
                         it.report_since(at + RECONNECT_MAX).map_or(Word::Pending, |_| Word::Lost)

@@ -56,6 +56,22 @@ fn a_testimony_does_not_last_for_ever() {
     assert!(serving(&world).is_some_and(|it| it != 0), "{:?}", world.notes);
 }
 
+/// A replica that was busy reads late what the primary sent before it hung. It is believed while
+/// it may have heard just that, and then asked.
+#[test]
+fn what_a_busy_replica_reads_late_does_not_keep_a_dead_primary() {
+    let mut world = steady(params());
+    world.nodes[0].offset += 50;
+    world.fault(Fault::Hang(0));
+    world.run(900);
+    world.read_late(2, 50);
+    world.run(400);
+    assert!(world.notes.iter().any(|it| matches!(it, Note::Witnessed { .. })), "{:?}", world.notes);
+    assert!(world.promoted.is_empty(), "its word counts: {:?}", world.notes);
+    world.run(2_500);
+    assert_eq!(serving(&world), Some(2), "the one that has most: {:?}", world.notes);
+}
+
 #[test]
 fn where_nobody_can_be_asked_the_policy_decides() {
     for (without_witness, is_promoted) in [(Witnessless::Wait, false), (Witnessless::Promote, true)]

@@ -3,6 +3,13 @@
 use super::*;
 
 impl World {
+    /// A replica was busy: it receives only now what its primary sent before it hung.
+    pub(in crate::pure::failover) fn read_late(&mut self, n: usize, bytes: u64) {
+        let node = &mut self.nodes[n];
+        node.offset += bytes;
+        node.io_at = self.now;
+    }
+
     pub(in crate::pure::failover) fn fault(&mut self, fault: Fault) {
         let count = self.nodes.len();
         match fault {

@@ -33,6 +33,11 @@ impl Blocking {
         !self.counts
     }
 
+    /// `WAIT` and `WAITAOF`: it tells how many replicas have what was written, and writes nothing.
+    pub(super) const fn is_count(&self) -> bool {
+        self.counts
+    }
+
     /// The request `frame` again, with what is left of its time at `now`.
     pub(super) fn reissue(&self, frame: &[u8], now: Time) -> Vec<u8> {
         let args = request::args(frame);

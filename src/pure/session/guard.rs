@@ -173,7 +173,13 @@ fn wrote_nothing(expect: &Expect, frame: &[u8]) -> bool {
         return false;
     }
     // An `EXEC` that answers with an error, or null, has run nothing. A command that waits and is
-    // answered null had its time; with an error it was let go before it was served.
+    // answered null had its time; with an error it was let go before it was served. `WAIT` only
+    // counts: to withhold "0 replicas" until there is one would never let a client know.
+    if let Expect::Blocking(it) = expect
+        && it.is_count()
+    {
+        return true;
+    }
     if matches!(expect, Expect::Exec | Expect::Blocking(_)) {
         return is_error || reply::is_null(frame);
     }

@@ -280,6 +280,8 @@ fn what_proves_that_nothing_was_written_does_not_wait() {
         ("SET a\r\n", "-ERR wrong number of arguments for 'set' command\r\n"),
         ("BLPOP a 1\r\n", "*-1\r\n"),
         ("BLPOP a 1\r\n", "-WRONGTYPE no\r\n"),
+        ("WAIT 1 100\r\n", ":0\r\n"),
+        ("WAITAOF 0 1 100\r\n", "*2\r\n:0\r\n:0\r\n"),
     ] {
         let mut scene = Scene::new(GuardedReads::Local);
         scene.ask(request);
