@@ -45,6 +45,7 @@ mod guarded;
 mod lost;
 mod member;
 mod params;
+mod pause;
 mod preflight;
 mod probed;
 pub mod record;

@@ -40,7 +40,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// How long the pause outlasts the time-out: a promotion that was ordered last is confirmed, and
 /// the old primary demoted, within this.
-const PAUSE_SLACK: Duration = Duration::from_secs(2);
+pub(super) const PAUSE_SLACK: Duration = Duration::from_secs(2);
 
 /// Where a switchover stands while its gate is closed and nothing is committed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -248,46 +248,7 @@ impl Brain {
         }
     }
 
-    fn pause(&mut self, now: Time, from: NodeId) {
-        self.next_stage(now, Stage::Pause);
-        let left = self.switch.as_ref().map_or(Duration::ZERO, |it| it.deadline.since(now));
-        self.phase = Phase::Switching(Step::Pausing);
-        // It may be carried out though its answer is lost.
-        self.paused = Some(from);
-        self.order(Order::Pause { node: from, span: left + PAUSE_SLACK });
-    }
-
-    pub(super) fn pause_answered(&mut self, now: Time, node: NodeId, outcome: Outcome) {
-        if self.phase != Phase::Switching(Step::Pausing) {
-            return;
-        }
-        match outcome {
-            Outcome::Done => {}
-            Outcome::Refused(reason) => {
-                self.paused = None;
-                let name = self.name(node).to_owned();
-                if let Some(switch) = &mut self.switch {
-                    switch.warnings.push(format!(
-                        "{name} could not be paused ({reason}): what clients that bypass Segue \
-                         wrote in the last moment may be lost"
-                    ));
-                }
-            }
-            Outcome::NotSent(reason) => {
-                self.paused = None;
-                return self.take_back(now, format!("{} {reason}", self.name(node)));
-            }
-            Outcome::Unknown => {
-                let name = self.name(node);
-                return self.take_back(now, format!("{name} does not answer CLIENT PAUSE"));
-            }
-        }
-        self.next_stage(now, Stage::Match);
-        self.phase = Phase::Switching(Step::Matching { since: now });
-        self.look_at_both();
-    }
-
-    fn look_at_both(&mut self) {
+    pub(super) fn look_at_both(&mut self) {
         if let Some((from, to)) = self.switch.as_ref().map(|it| (it.from, it.to)) {
             self.act(Action::Probe(from));
             self.act(Action::Probe(to));
@@ -339,7 +300,7 @@ impl Brain {
     }
 
     /// Something went wrong before the promotion was ordered: all is as it was.
-    fn take_back(&mut self, now: Time, reason: String) {
+    pub(super) fn take_back(&mut self, now: Time, reason: String) {
         let Some(from) = self.switch.as_ref().map(|it| it.from) else { return };
         let is_closed = !matches!(self.route.gate, Gate::Open(_));
         self.fail(reason.clone());
@@ -370,7 +331,7 @@ impl Brain {
         }
     }
 
-    fn next_stage(&mut self, now: Time, stage: Stage) {
+    pub(super) fn next_stage(&mut self, now: Time, stage: Stage) {
         let Some(switch) = &mut self.switch else { return };
         let phase = PhaseAccount { phase: switch.stage, ms: Millis(now.since(switch.stage_from)) };
         (switch.stage, switch.stage_from) = (stage, now);
@@ -413,33 +374,8 @@ impl Brain {
         }
     }
 
-    fn is_free(&self, node: NodeId) -> bool {
+    pub(super) fn is_free(&self, node: NodeId) -> bool {
         self.member(node).is_none_or(|it| it.pending.is_none())
-    }
-
-    /// Lifts the pause of a node that serves again.
-    fn unpause(&mut self) {
-        let Some(node) = self.paused else { return };
-        let serves = matches!(self.route.gate, Gate::Open(it) if it.node == node);
-        // Not before every worker has seen the route: what waited at the node over an epoch that
-        // came to nothing is taken back first.
-        if serves && self.is_free(node) && self.confirmed >= self.route.version {
-            self.order(Order::Unpause { node });
-        }
-    }
-
-    /// It follows now: what it held is refused, and its clients hear where they are.
-    pub(super) fn unpause_follower(&mut self, node: NodeId) {
-        if self.paused == Some(node) {
-            self.order(Order::Unpause { node });
-        }
-    }
-
-    pub(super) fn unpause_answered(&mut self, node: NodeId) {
-        // A pause that could not be lifted lifts itself.
-        if self.paused == Some(node) {
-            self.paused = None;
-        }
     }
 
     fn end_switch_early(&mut self, now: Time) {
