@@ -10,7 +10,7 @@ use crate::net::call::{CallError, Connection};
 use crate::net::resolve;
 use crate::pure::failover::{Endpoint, Order, Outcome};
 use crate::pure::resp::reply::{error_text, text};
-use crate::pure::topology::{Link, Report};
+use crate::pure::topology::{Link, Report, RunId};
 use std::time::Duration;
 use tracing::debug;
 
@@ -32,8 +32,8 @@ pub(super) async fn execute(
         Ok(connection) => connection,
         Err(reason) => return Outcome::NotSent(reason),
     };
-    if let Order::Promote { follows, .. } = order
-        && let Some(outcome) = look_again(&mut connection, follows.as_ref()).await
+    if let Order::Promote { follows, process, .. } = order
+        && let Some(outcome) = look_again(&mut connection, follows.as_ref(), *process).await
     {
         return outcome;
     }
@@ -98,8 +98,13 @@ pub(super) async fn connect(
 }
 
 /// The last look at a candidate before it is promoted. Somebody else may have done it, or have
-/// promoted another one and told this one to follow that.
-async fn look_again(connection: &mut Connection, follows: Option<&Endpoint>) -> Option<Outcome> {
+/// promoted another one and told this one to follow that; or it was restarted, and what answers
+/// is not what was chosen. The command that comes next goes to the process that answers here.
+async fn look_again(
+    connection: &mut Connection,
+    follows: Option<&Endpoint>,
+    process: Option<RunId>,
+) -> Option<Outcome> {
     let info: &[&[u8]] = &[b"INFO", b"server", b"replication", b"persistence", b"keyspace"];
     let replies = match connection.call(&[info], ORDER_MAX).await {
         Ok(replies) => replies,
@@ -110,20 +115,28 @@ async fn look_again(connection: &mut Connection, follows: Option<&Endpoint>) -> 
         .first()
         .and_then(|it| text(it))
         .and_then(|it| Report::parse(&String::from_utf8_lossy(it)).ok());
-    match report {
-        None => Some(Outcome::Refused("it does not say what it is".to_owned())),
-        Some(report) if report.loading => {
-            Some(Outcome::Refused("it is loading its data set".to_owned()))
+    let Some(report) = report else {
+        return Some(Outcome::Refused("it does not say what it is".to_owned()));
+    };
+    settled(&report, follows, process)
+}
+
+/// What comes of a promotion without ordering it; nothing if it is to be ordered.
+fn settled(report: &Report, follows: Option<&Endpoint>, process: Option<RunId>) -> Option<Outcome> {
+    if process.is_some_and(|it| it != report.run_id) {
+        return Some(Outcome::Refused("it was restarted since it was chosen".to_owned()));
+    }
+    if report.loading {
+        return Some(Outcome::Refused("it is loading its data set".to_owned()));
+    }
+    match (report.link(), follows) {
+        (None, _) => Some(Outcome::Done),
+        (Some(link), Some(then)) if (&link.host, link.port) != (&then.host, then.port) => {
+            let Link { host, port, .. } = link;
+            let reason = format!("it follows {host}:{port} by now: somebody else has decided");
+            Some(Outcome::Refused(reason))
         }
-        Some(report) => match (report.link(), follows) {
-            (None, _) => Some(Outcome::Done),
-            (Some(link), Some(then)) if (&link.host, link.port) != (&then.host, then.port) => {
-                let Link { host, port, .. } = link;
-                let reason = format!("it follows {host}:{port} by now: somebody else has decided");
-                Some(Outcome::Refused(reason))
-            }
-            (Some(_), _) => None,
-        },
+        (Some(_), _) => None,
     }
 }
 
@@ -132,5 +145,34 @@ async fn look_again(connection: &mut Connection, follows: Option<&Endpoint>) -> 
 pub(super) async fn persist(mut connection: Connection) {
     if let Err(error) = connection.call(&[&[b"CONFIG", b"REWRITE"]], ORDER_MAX).await {
         debug!(%error, "CONFIG REWRITE has no answer");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "run_id:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nrole:slave\r\n\
+        master_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\n\
+        master_link_down_since_seconds:1\r\nmaster_sync_in_progress:0\r\n\
+        slave_read_repl_offset:100\r\nslave_repl_offset:100\r\nslave_priority:100\r\n\
+        master_replid:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n\
+        master_replid2:0000000000000000000000000000000000000000\r\n\
+        master_repl_offset:100\r\nsecond_repl_offset:-1\r\nloading:0\r\n";
+
+    fn of(host: &str) -> Endpoint {
+        Endpoint { host: host.to_owned(), port: 6379 }
+    }
+
+    #[test]
+    fn only_the_process_that_was_chosen_is_promoted() {
+        let report = Report::parse(INFO).expect("a replica");
+        let then = of("10.0.0.1");
+        let other = RunId::parse(&"c".repeat(40));
+        assert_eq!(settled(&report, Some(&then), Some(report.run_id)), None);
+        let refused = settled(&report, Some(&then), other);
+        assert!(matches!(refused, Some(Outcome::Refused(why)) if why.contains("restarted")));
+        let refused = settled(&report, Some(&of("10.0.0.2")), Some(report.run_id));
+        assert!(matches!(refused, Some(Outcome::Refused(why)) if why.contains("10.0.0.1:6379")));
     }
 }

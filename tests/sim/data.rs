@@ -100,6 +100,16 @@ impl Data {
         keys
     }
 
+    /// How far `point` goes on `history`, in bytes that replication ids and offsets can tell.
+    pub(crate) fn place(&self, point: Point, history: History) -> Option<u64> {
+        let mut at = point;
+        while at.history != history {
+            let is_told = self.branches[at.history].goes_on;
+            at = self.branches[at.history].base_at(at.offset).filter(|_| is_told)?;
+        }
+        Some(at.offset)
+    }
+
     /// Whether data of `descendant` grew out of `ancestor`.
     pub(crate) fn descends(&self, descendant: History, ancestor: History) -> bool {
         let mut at = Some(descendant);

@@ -455,3 +455,40 @@ fn a_primary_that_loads_for_too_long_is_replaced() {
     world.run(7_000);
     assert!(serving(&world).is_some_and(|it| it != 0), "{:?}", world.notes);
 }
+
+/// The order would reach a process that has nothing.
+#[test]
+fn a_candidate_that_was_restarted_is_not_promoted_by_a_late_order() {
+    let mut world = steady();
+    world.fault(Fault::Kill(0));
+    world.run_until_ordered();
+    let chosen = usize::from(world.promoted[0].1.0);
+    world.fault(Fault::Kill(chosen));
+    world.fault(Fault::Restart { node: chosen, keeps_keys: false, alone: false });
+    world.run(5);
+    assert!(world.nodes[chosen].follows.is_some(), "left alone");
+    world.run(3_000);
+    assert_eq!(serving(&world).map(usize::from), Some(3 - chosen), "{:?}", world.notes);
+}
+
+/// It answers once more after it was down, is not trusted yet, and dies: others wrote to it.
+#[test]
+fn who_takes_over_is_compared_with_the_last_word_of_the_primary() {
+    let mut params = Params { max_lag_bytes: 500, ..params() };
+    params.detect.rise = 20;
+    let mut world = World::new(3, params);
+    world.run(500);
+    world.fault(Fault::Cut(0));
+    world.run(2_000);
+    world.fault(Fault::Heal(0));
+    world.run(600);
+    assert!(world.promoted.is_empty() && serving(&world).is_none(), "{:?}", world.notes);
+    for n in [1, 2] {
+        world.nodes[n].is_frozen = true;
+    }
+    world.nodes[0].offset += 10_000;
+    world.run(150);
+    world.fault(Fault::Kill(0));
+    world.run(3_000);
+    assert!(world.promoted.is_empty(), "too much would be lost: {:?}", world.notes);
+}

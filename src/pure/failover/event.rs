@@ -7,7 +7,7 @@ use super::preflight::Ask;
 use super::probed::{Endpoint, Probed};
 use super::select::Reject;
 use crate::pure::detect::Health;
-use crate::pure::topology::{Epoch, NodeId, Route, Signal};
+use crate::pure::topology::{Epoch, NodeId, Route, RunId, Signal};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -71,6 +71,9 @@ pub enum Order {
         /// Whom it said it follows when it was chosen. If it follows another one by now,
         /// somebody else has decided, and it is left alone.
         follows: Option<Endpoint>,
+        /// The process that was chosen. Another one there has other data, and is left alone: so
+        /// whatever this order does ends with the process that it was meant for.
+        process: Option<RunId>,
     },
     /// `REPLICAOF host port`.
     Follow {

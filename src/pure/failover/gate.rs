@@ -110,9 +110,18 @@ impl Brain {
         assert!(self.confirmed >= self.route.version, "promoted before the barrier");
         assert!(!self.opened.contains_key(&epoch), "promoted in an epoch that served");
         assert!(*self.candidates.entry(epoch).or_insert(node) == node, "one epoch, two candidates");
-        let link = self.member(node).and_then(|it| it.report()).and_then(Report::link);
+        let report = self.member(node).and_then(|it| it.report());
+        let link = report.and_then(Report::link);
         let follows = link.map(|it| Endpoint { host: it.host.clone(), port: it.port });
-        self.order(Order::Promote { node, epoch, follows });
+        let process = match &self.phase {
+            Phase::Promoting(promotion) => Some(promotion.run_id),
+            Phase::Discovering
+            | Phase::Steady
+            | Phase::Suspecting
+            | Phase::Committing { .. }
+            | Phase::Switching(_) => report.map(|it| it.run_id),
+        };
+        self.order(Order::Promote { node, epoch, follows, process });
     }
 
     pub(super) fn order(&mut self, order: Order) {

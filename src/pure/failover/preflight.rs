@@ -135,7 +135,8 @@ impl Brain {
         if let Health::Suspect(cause) | Health::Down(cause) = member.health() {
             return vec![format!("{name} {cause}")];
         }
-        let Some(report) = member.report_since(self.fresh_from(now)) else {
+        // What it said before its last order was answered is of another link.
+        let Some(report) = member.report_since(self.fresh_from(now).max(member.answered_at)) else {
             return vec![format!("{name} has not answered lately")];
         };
         let mut reasons = self.against_report(to, report);

@@ -119,8 +119,21 @@ impl Brain {
         }
     }
 
+    /// Remembers how far the primary's own process has come meanwhile, though it is not trusted
+    /// yet: others may write to it, and whoever takes over is compared with the last that it said.
+    fn advance(&mut self) {
+        let Some(serving) = &self.serving else { return };
+        let Some(report) = self.member(serving.node).and_then(|it| it.report()) else { return };
+        let (anchor, report) = (&serving.anchor, report);
+        let is_same = (report.run_id, report.replid) == (anchor.run_id, anchor.replid);
+        if is_same && report.offset > anchor.offset {
+            self.anchor();
+        }
+    }
+
     /// One look while the gate is held in doubt of the primary.
     pub(super) fn suspect(&mut self, now: Time) {
+        self.advance();
         if let Some(heir) = self.heir(now) {
             return self.follow(now, heir);
         }

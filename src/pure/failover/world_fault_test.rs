@@ -59,6 +59,12 @@ impl World {
         }
     }
 
+    /// Whether a candidate was restarted since it was chosen.
+    pub(super) fn is_another(&self, n: usize, order: &Order) -> bool {
+        let Order::Promote { process, .. } = order else { return false };
+        process.is_some_and(|it| it != RunId::parse(&hex(self.nodes[n].run)).expect("an id"))
+    }
+
     /// Two nodes follow each other.
     pub(in crate::pure::failover) fn cross(&mut self, one: usize, other: usize) {
         for (node, of) in [(one, other), (other, one)] {

@@ -442,6 +442,9 @@ impl World {
         if self.nodes[n].keeps_link && matches!(order, Order::Reconnect { .. }) {
             return self.push(1, outcome(Outcome::Refused("NOPERM".to_owned())));
         }
+        if life == Life::Running && self.is_another(n, &order) {
+            return self.push(1, outcome(Outcome::Refused("restarted".to_owned())));
+        }
         match life {
             Life::Dead => self.push(1, outcome(Outcome::NotSent("refused".to_owned()))),
             Life::Hung => {

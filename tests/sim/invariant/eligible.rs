@@ -76,7 +76,8 @@ impl Sim {
     }
 
     /// The same of a primary that never served: by which process its replicas were led is not
-    /// known, so it counts as another one if it is there and lacks what the best of them had; in a
+    /// known, so it counts as another one if it is there and lacks what the best of them had: a write,
+    /// or bytes of the same line of histories, of which nobody is told that they were only pings; in a
     /// guarded group also if it may, by the name of its history, because keys prove nothing there.
     fn is_orphan_amnesiac(&self, p: usize) -> bool {
         let eyes = &self.checker.eyes[p];
@@ -87,6 +88,8 @@ impl Sim {
         let has_all =
             writes.all(|it| self.data.contains(own, it) || !self.data.contains(orphaned.point, it));
         let is_unproven = self.swarm.guarded.is_some() && own.history != orphaned.point.history;
-        report.is_primary() && !report.loading && (!has_all || is_unproven)
+        let place = self.data.place(own, orphaned.point.history);
+        let lacks_bytes = place.is_some_and(|it| it < orphaned.point.offset);
+        report.is_primary() && !report.loading && (!has_all || lacks_bytes || is_unproven)
     }
 }

@@ -99,6 +99,11 @@ impl Sim {
             return Reply::Connected(run);
         }
         match self.find(node) {
+            Some((Finding::Good(report) | Finding::Impaired { report: Some(report), .. }, _))
+                if is_another(&report, order) =>
+            {
+                Reply::Over(Outcome::Refused("restarted".to_owned()))
+            }
             Some((Finding::Good(report), _)) if report.loading => {
                 Reply::Over(Outcome::Refused("loading".to_owned()))
             }
@@ -188,4 +193,10 @@ impl Sim {
 fn follows_another(report: &Report, order: &Order) -> bool {
     let Order::Promote { follows: Some(expected), .. } = order else { return false };
     report.link().is_some_and(|it| (&it.host, it.port) != (&expected.host, expected.port))
+}
+
+/// Whether a candidate is another process by now than the one that was chosen.
+fn is_another(report: &Report, order: &Order) -> bool {
+    let Order::Promote { process: Some(chosen), .. } = order else { return false };
+    report.run_id != *chosen
 }
