@@ -5,6 +5,7 @@ use serde_json::json;
 
 on_both!(
     a_large_reply_that_nobody_reads_holds_nobody_else_up,
+    who_asks_for_large_replies_gets_a_connection_of_its_own,
     who_waits_behind_a_reader_that_leaves_is_served,
     a_reader_that_leaves_too_much_unread_is_ended,
     a_pipeline_of_100_000_commands_starves_nobody,
@@ -84,6 +85,25 @@ fn a_large_reply_that_nobody_reads_holds_nobody_else_up(kind: Kind) {
     slow.send_all(&[&["GET", "large"], &["ECHO", "again"]]);
     assert!(slow.read() == value.as_str(), "the value changed");
     assert_eq!(slow.read(), "again");
+}
+
+/// Goal: a session whose reply was large, and was read, shares no connection from then on.
+///
+/// Method: two sessions on one connection; one of them asks for 256 KiB, again and again.
+fn who_asks_for_large_replies_gets_a_connection_of_its_own(kind: Kind) {
+    let node = Server::primary(kind);
+    let value = "v".repeat(256 * 1024);
+    node.call(&["SET", "large", &value]);
+    let proxy = start(&node);
+    let (mut small, mut large) = (proxy.client(), proxy.client());
+    assert_eq!(small.call(&["PING"]), "+PONG");
+    assert!(large.call(&["GET", "large"]) == value.as_str(), "the value changed");
+    assert_eq!(connections(&node), 1, "the first comes over the shared one");
+    for _ in 0..3 {
+        assert!(large.call(&["GET", "large"]) == value.as_str(), "the value changed");
+        assert_eq!(small.call(&["ECHO", "small"]), "small");
+        assert_eq!(connections(&node), 2);
+    }
 }
 
 /// Goal: replies that stand behind a large one are dealt out as soon as its reader is gone.

@@ -25,7 +25,7 @@
 
 use super::account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
 use super::brain::{Brain, Doubt, Goal, Phase};
-use super::event::{Action, Note, Order, Outcome};
+use super::event::{Action, Note};
 use super::preflight::{Ask, NoTarget};
 use super::select::Ranked;
 use crate::pure::time::Time;
@@ -61,12 +61,12 @@ pub(super) struct Switch {
     /// The process that was chosen.
     run_id: RunId,
     began: Time,
-    deadline: Time,
+    pub(super) deadline: Time,
     closed_at: Option<Time>,
     stage: Stage,
     stage_from: Time,
     phases: Vec<PhaseAccount>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
     /// Why it is taken back, once it is.
     failed: Option<String>,
     /// Its asker was told that it takes too long.

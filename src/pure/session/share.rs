@@ -98,6 +98,8 @@ pub(super) struct Sharing {
     pub(super) on_shared: bool,
     /// Something that was admitted needs a connection of its own.
     pub(super) needs_own: bool,
+    /// It got a large reply on a shared connection: the next ones are not for others to wait for.
+    large: bool,
     moves: u8,
 }
 
@@ -170,8 +172,7 @@ impl Session {
             if let Some(passing) = self.passing_of(part) {
                 self.begin_passing(world, passing, part);
             }
-            // Large replies are not for a connection that others wait for.
-            self.sharing.moves = MOVES_MAX;
+            self.sharing.large = true;
         }
         matches!(self.passing, Some(Passing { hidden: false, .. }))
     }
@@ -204,7 +205,7 @@ impl Session {
         let shareable = class.is_shareable() && !self.tail_multi;
         match self.link {
             Link::Down => self.sharing.needs_own |= !shareable,
-            Link::Up if self.sharing.on_shared && !shareable => {
+            Link::Up if self.sharing.on_shared && (!shareable || self.sharing.large) => {
                 if !self.log.is_empty() {
                     return false;
                 }
@@ -254,6 +255,7 @@ impl Session {
     /// Whether a shared connection would do for what this session is.
     fn can_share(&self) -> bool {
         self.sharing.moves < MOVES_MAX
+            && !self.sharing.large
             && self.state.is_shareable()
             && !self.identity.is_known()
             && self.stream.is_none()
