@@ -238,9 +238,13 @@ impl Driver {
         if !self.machine.has_link() && self.upstream.is_up() {
             self.upstream.drop_it(&self.gate, seat.id);
         }
-        if !self.upstream.is_some() {
+        if !self.upstream.is_some() || self.upstream.is_waiting() {
             let wish = self.machine.wish(&self.gate.world.borrow(), now);
-            self.upstream = Upstream::get(&self.gate, wish);
+            // While it waited something may have come that others must not share.
+            if !self.upstream.waits_for(&wish) {
+                self.upstream.drop_it(&self.gate, seat.id);
+                self.upstream = Upstream::get(&self.gate, wish);
+            }
         }
     }
 

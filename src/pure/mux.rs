@@ -129,8 +129,10 @@ impl<T: Clone + PartialEq> Mux<T> {
     /// Looks at what the node sent. After [`Deal::Reply`] the reply goes to the first who waits,
     /// and is [`answered`](Self::answered).
     fn deal(&mut self, input: &[u8]) -> Deal {
+        // Of a frame that has begun, `input` may be the inside: any byte.
+        let first = self.scanner.first_byte().or(input.first().copied());
         match self.scanner.scan(input) {
-            Scan::Frame { len } if input.first() == Some(&b'>') => Deal::Unasked { len },
+            Scan::Frame { len } if first == Some(b'>') => Deal::Unasked { len },
             Scan::Frame { .. } if self.fifo.is_empty() => Deal::Nonsense,
             Scan::Frame { len } => Deal::Reply { len },
             Scan::Partial => Deal::Partial { passable: self.scanner.passable(input.len()) },
@@ -154,7 +156,7 @@ impl<T: Clone + PartialEq> Mux<T> {
                     }
                 }
                 Deal::Partial { passable } => {
-                    if self.is_idle() {
+                    if self.is_idle() || self.scanner.is_push() {
                         return Run::Hungry(done);
                     }
                     if taker.part(rest, passable, self.missing(rest.len())) {
@@ -290,6 +292,43 @@ mod tests {
     }
 
     proptest! {
+        /// Wherever a reply is cut, whatever is in it, and whether or not its parts are taken, the
+        /// next one goes to whoever asked next.
+        #[test]
+        fn a_reply_that_comes_in_pieces_is_one_reply(
+            body in proptest::collection::vec(proptest::sample::select(&b">$*-+:_1\r\n"[..]), 0..40),
+            part_min in 0_usize..60,
+            piece in 1_usize..20,
+            push in proptest::bool::ANY,
+        ) {
+            let mut mux = Mux::default();
+            mux.push(&'a', b"x", 1);
+            mux.push(&'b', b"y", 1);
+            let reply = [format!("${}\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat();
+            let unasked: &[u8] = if push { b">2\r\n+invalidate\r\n$3\r\nkey\r\n" } else { b"" };
+            let all = [unasked, &reply, unasked, b"+next\r\n"].concat();
+            let (mut a, mut b) = (Reader { part_min, ..reader() }, reader());
+            let mut input = Vec::new();
+            for piece in all.chunks(piece) {
+                input.extend_from_slice(piece);
+                while !input.is_empty() {
+                    let taker = if mux.first() == Some(&'a') { &mut a } else { &mut b };
+                    let (used, goes_on) = match mux.deal_run(&input, taker) {
+                        Run::Over(used) => (used, true),
+                        Run::Hungry(used) => (used, false),
+                        Run::Nonsense => panic!("nonsense"),
+                    };
+                    input.drain(..used);
+                    if !goes_on {
+                        break;
+                    }
+                }
+            }
+            prop_assert_eq!(a.got, reply);
+            prop_assert_eq!(b.got, b"+next\r\n");
+            prop_assert!(mux.is_idle() && input.is_empty());
+        }
+
         /// Whatever was written of what was pushed, the rest is known to the byte, per session.
         #[test]
         fn the_unwritten_rest_is_exact(

@@ -7,6 +7,8 @@ on_both!(
     a_large_reply_that_nobody_reads_holds_nobody_else_up,
     who_asks_for_large_replies_gets_a_connection_of_its_own,
     who_waits_behind_a_reader_that_leaves_is_served,
+    what_nobody_may_share_is_not_shared,
+    a_large_reply_may_end_like_a_push,
     a_reader_that_leaves_too_much_unread_is_ended,
     a_pipeline_of_100_000_commands_starves_nobody,
 );
@@ -136,6 +138,70 @@ fn who_waits_behind_a_reader_that_leaves_is_served(kind: Kind) {
     drop(slow);
     for other in &mut others {
         assert_eq!(other.read(), "behind");
+    }
+}
+
+/// Goal: a session that waits for a shared connection, and meanwhile gets something that needs its
+/// own, takes its own: a transaction of one is not joined by commands of others.
+///
+/// Method: freeze the node, so that a new shared connection stays in its greeting; one session then
+/// begins a transaction behind a read, another one sends a read.
+fn what_nobody_may_share_is_not_shared(kind: Kind) {
+    let node = Server::primary(kind);
+    let setup = Proxy::over(&[&node]).with(|it| {
+        it["sessions"]["upstream"] = json!("shared");
+        // The gate stays open while the node is frozen.
+        it["health"]["suspect_after"] = json!("20s");
+        it["health"]["down_after"] = json!("30s");
+    });
+    let proxy = setup.start();
+    proxy.wait_ready();
+    proxy.announce_failover();
+    let wait_held = |commands: f64| {
+        let is_so = || proxy.metric("segue_hold_commands").eq(&commands).then_some(());
+        eventually("they wait for a connection", is_so);
+    };
+    let (mut one, mut other) = (proxy.client(), proxy.client());
+    for client in [&mut one, &mut other] {
+        // Nobody has a shared connection of this database yet.
+        assert_eq!(client.call(&["SELECT", "1"]), "+OK");
+    }
+    node.freeze();
+    one.send(&encode(&["GET", "k"]));
+    wait_held(1.0);
+    one.send(&encode(&["MULTI"]));
+    wait_held(2.0);
+    other.send(&encode(&["ECHO", "mine"]));
+    wait_held(3.0);
+    node.thaw();
+    assert_eq!(one.read(), "(null)");
+    assert_eq!(one.read(), "+OK");
+    assert_eq!(other.read(), "mine");
+    assert_eq!(one.call(&["SET", "k", "v"]), "+QUEUED");
+    assert_eq!(other.call(&["ECHO", "again"]), "again");
+    assert_eq!(one.call(&["EXEC"]), "[+OK]");
+}
+
+/// Goal: each session gets its own replies, whatever is in a large one and wherever it is cut.
+///
+/// Method: values that begin a push at every byte; others call meanwhile, on the same connection.
+fn a_large_reply_may_end_like_a_push(kind: Kind) {
+    const ROUNDS: usize = 20;
+    let node = Server::primary(kind);
+    let value = ">".repeat(300_000);
+    node.call(&["SET", "pushes", &value]);
+    let proxy = start(&node);
+    let mut other = proxy.client();
+    assert_eq!(other.call(&["PING"]), "+PONG");
+    for round in 0..ROUNDS {
+        // After its first large reply a session has a connection of its own.
+        let mut reader = proxy.client();
+        let round = round.to_string();
+        reader.send_all(&[&["GET", "pushes"], &["ECHO", &round]]);
+        other.send(&encode(&["ECHO", &format!("other {round}")]));
+        assert!(reader.read() == value.as_str(), "the value changed");
+        assert_eq!(reader.read(), round.as_str());
+        assert_eq!(other.read(), format!("other {round}").as_str());
     }
 }
 

@@ -94,6 +94,16 @@ impl Upstream {
         matches!(self, Self::Up(_) | Self::Shared(_))
     }
 
+    /// Whether a shared one is being made for it.
+    pub(super) const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(..))
+    }
+
+    /// Whether it waits for a shared connection of the kind that is wished for.
+    pub(super) fn waits_for(&self, wish: &Wish) -> bool {
+        matches!((self, wish), (Self::Waiting(shared, _), Wish::Shared(key)) if shared.is_of(key))
+    }
+
     /// Whether the session writes to the node itself, or is about to.
     pub(super) const fn is_own(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Dialing(..))

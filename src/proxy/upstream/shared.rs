@@ -128,6 +128,11 @@ impl Shared {
         shared
     }
 
+    /// Whether it is of this kind.
+    pub(super) fn is_of(&self, key: &Key) -> bool {
+        self.key == *key
+    }
+
     /// How often it could not be made.
     pub(super) fn failures(&self) -> u64 {
         self.inner.borrow().failures

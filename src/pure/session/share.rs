@@ -116,8 +116,9 @@ impl Session {
         Wish::Shared(Key { proto: *proto, login: login.clone(), db: db.clone() })
     }
 
-    /// A shared connection of the kind that was wished for is there.
+    /// A shared connection of the kind that is wished for, still, is there.
     pub fn on_shared_link(&mut self, world: &mut World, now: Time) {
+        debug_assert!(!self.sharing.needs_own, "others would share what is this session's");
         self.retry = None;
         self.guard_link(world);
         self.link = Link::Up;
