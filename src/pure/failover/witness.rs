@@ -126,8 +126,11 @@ impl Brain {
         let (Some(primary), Some(it)) = (self.member(primary), self.member(witness)) else {
             return false;
         };
-        !it.test.is_some_and(|it| it.holds(now))
-            && !it.is_witness(primary, self.lost_at(primary), HEARSAY_MAX)
+        let lost_at = self.lost_at(primary);
+        // Until then it may be nothing but the rounding of that age: no need to ask.
+        now.since(lost_at) >= HEARSAY_MAX
+            && !it.test.is_some_and(|it| it.holds(now))
+            && !it.is_witness(primary, lost_at, HEARSAY_MAX)
             && it.is_drained(QUIET_MIN)
     }
 
