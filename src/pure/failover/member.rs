@@ -58,6 +58,8 @@ pub(super) struct Member {
     pub(super) forsaken: Option<ReplId>,
     /// How its link to the lost primary is put to the test.
     pub(super) test: Option<Test>,
+    /// It was put to it after it had spoken for the primary.
+    pub(super) has_testified: bool,
     pub(super) fence: Standing,
     /// It refused a promotion; not asked again before this.
     pub(super) refused_until: Option<Time>,
@@ -86,6 +88,7 @@ impl Member {
             joining_from: None,
             forsaken: None,
             test: None,
+            has_testified: false,
             fence: Standing::new(now),
             refused_until: None,
             remark: None,

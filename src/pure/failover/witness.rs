@@ -71,8 +71,16 @@ enum Word {
         is_tested: bool,
     },
     Pending,
-    /// It is connecting anew: what comes of it is waited for, whatever others say.
+    /// It spoke for the primary, and is connecting anew: what comes of it is waited for, whatever
+    /// others say.
     Asked,
+}
+
+impl Member {
+    /// What it says while it is connecting anew.
+    const fn asked(&self) -> Word {
+        if self.has_testified { Word::Asked } else { Word::Pending }
+    }
 }
 
 impl Brain {
@@ -110,6 +118,9 @@ impl Brain {
     pub(super) fn spare(&mut self, now: Time, primary: NodeId, witness: NodeId) {
         if self.is_hearsay(now, primary, witness) {
             self.put_to_the_test(witness);
+            if let Some(member) = self.member_mut(witness) {
+                member.has_testified = true;
+            }
         }
         if self.witness_told.is_none() {
             self.witness_told = Some(witness);
@@ -143,7 +154,7 @@ impl Brain {
 
     pub(super) fn forget_tests(&mut self) {
         for member in &mut self.members {
-            member.test = None;
+            (member.test, member.has_testified) = (None, false);
         }
     }
 
@@ -212,8 +223,8 @@ impl Brain {
                 let test = it.test.filter(|it| it.holds(now));
                 let word = match (link.state, test) {
                     (LinkState::Syncing, _) => return None,
-                    (_, Some(Test::Ordered)) => Word::Asked,
-                    (_, Some(Test::Cut(at))) if now.since(at) < RECONNECT_MAX => Word::Asked,
+                    (_, Some(Test::Ordered)) => it.asked(),
+                    (_, Some(Test::Cut(at))) if now.since(at) < RECONNECT_MAX => it.asked(),
                     (LinkState::Down { .. } | LinkState::Never, Some(Test::Cut(at))) => {
                         // What it said before says nothing of how it went.
                         it.report_since(at + RECONNECT_MAX).map_or(Word::Pending, |_| Word::Lost)
