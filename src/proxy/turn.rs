@@ -21,6 +21,6 @@ pub(super) fn begin() {
 /// Whether the clock has to be read for the poll that begins.
 pub(super) fn is_new() -> bool {
     let left = POLLS_LEFT.get();
-    POLLS_LEFT.set(left.checked_sub(1).unwrap_or(POLLS_MAX));
+    POLLS_LEFT.set(left.checked_sub(1).unwrap_or(POLLS_MAX - 1));
     left == 0
 }

@@ -14,10 +14,6 @@ on_both!(
     a_target_that_is_in_no_state_to_serve,
 );
 
-/// More than the kernel's buffers of a connection take, so that it stays with the primary.
-const VALUE_BYTES: usize = 1024 * 1024;
-const VALUES: usize = 24;
-
 /// Waits until a dry run of a switchover to `to` names `reason`; then asks for it, which is
 /// refused for the same reason and leaves the primary in its epoch.
 #[track_caller]
@@ -65,10 +61,7 @@ fn a_target_that_lags(kind: Kind) {
     is_fine(&proxy, "b");
     relay.stall();
     let mut client = proxy.client();
-    let value = "x".repeat(VALUE_BYTES);
-    for n in 0..VALUES {
-        assert_eq!(client.call(&["SET", &format!("big:{n}"), &value]), "+OK");
-    }
+    client.overfill();
     is_refused(&proxy, "b", "bytes behind, more than failover.max_lag_bytes (1048576)");
     assert_eq!(group.replicas[0].info("replication")["master_link_status"], "up");
     relay.go_on();

@@ -4,10 +4,6 @@ use crate::harness::{Group, Kind, Proxy, Server, eventually};
 
 on_both!(the_most_advanced_replica_wins, priority_zero_is_never_promoted);
 
-/// More than the kernel's buffers of a connection take, so that it stays with the primary.
-const BACKLOG_VALUE_BYTES: usize = 1024 * 1024;
-const BACKLOG_VALUES: usize = 24;
-
 /// Goal: of two replicas that both answer, the one with more of the primary's data takes over,
 /// wherever it stands in the list; the other follows it and catches up.
 ///
@@ -29,10 +25,7 @@ fn the_most_advanced_replica_wins(kind: Kind) {
         behind.freeze();
         proxy.freeze();
         let mut writer = group.primary.client();
-        let value = "x".repeat(BACKLOG_VALUE_BYTES);
-        for n in 0..BACKLOG_VALUES {
-            assert_eq!(writer.call(&["SET", &format!("big:{n}"), &value]), "+OK");
-        }
+        writer.overfill();
         assert_eq!(writer.call(&["SET", "k", "new"]), "+OK");
         eventually("one replica has it", || (ahead.call(&["GET", "k"]) == "new").then_some(()));
     }

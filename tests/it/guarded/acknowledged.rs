@@ -14,10 +14,6 @@ on_both!(
     a_switchover_costs_guarded_clients_nothing,
 );
 
-/// More than the kernel's buffers of a connection take, so that it stays with the primary.
-const BACKLOG_VALUE_BYTES: usize = 1024 * 1024;
-const BACKLOG_VALUES: usize = 24;
-
 const SMALL_BACKLOG: [&str; 2] = ["--repl-backlog-size", "1mb"];
 
 /// Makes `b` preferred and leaves it behind: frozen, while the group goes on for longer than
@@ -27,10 +23,7 @@ fn leave_behind(scene: &Scene) {
     assert_eq!(client.call(&["SET", "k", "old"]), "+OK");
     scene.group.wait_in_sync();
     scene.group.replicas[0].freeze();
-    let value = "x".repeat(BACKLOG_VALUE_BYTES);
-    for n in 0..BACKLOG_VALUES {
-        assert_eq!(client.call(&["SET", &format!("big:{n}"), &value]), "+OK");
-    }
+    client.overfill();
     assert_eq!(client.call(&["SET", "k", "new"]), "+OK");
     assert_eq!(scene.group.replicas[1].call(&["GET", "k"]), "new");
 }

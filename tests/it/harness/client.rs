@@ -18,6 +18,17 @@ impl Client {
         Self::connect_within(addr, PATIENCE)
     }
 
+    /// Writes more than the kernel's buffers of a connection take, so that it stays with a primary
+    /// whose replica does not read.
+    #[track_caller]
+    #[allow(dead_code, reason = "the fault matrix does without")]
+    pub(crate) fn overfill(&mut self) {
+        let value = "x".repeat(1024 * 1024);
+        for n in 0..24 {
+            assert_eq!(self.call(&["SET", &format!("big:{n}"), &value]), "+OK");
+        }
+    }
+
     /// Every later read and write is bounded by `limit` too.
     pub(crate) fn connect_within(addr: SocketAddr, limit: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, limit)?;
