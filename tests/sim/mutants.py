@@ -62,7 +62,7 @@ MUTANTS = {
     "no-family": (F + "rejoin.rs", "self.lineage.is_family(report, &serving.anchor)", "(!BUG && self.lineage.is_family(report, &serving.anchor))"),
     "no-demotion": (F + "rejoin.rs", "!is_forsaken && !member.is_family && !report.is_blank()", "!is_forsaken && (BUG || !member.is_family) && !report.is_blank()"),
     "no-repointing": (F + "rejoin.rs", "Finding::Repoint if joining < self.params.parallel_syncs.max(1) => {", "Finding::Repoint if !BUG && joining < self.params.parallel_syncs.max(1) => {"),
-    "deposed-for-ever": (F + "serve.rs", "(saves || held_for >= self.params.detect.down_after)\n", "!BUG && (saves || held_for >= self.params.detect.down_after)\n"),
+    "deposed-for-ever": (F + "serve.rs", "(saves || is_leaderless())", "!BUG && (saves || is_leaderless())"),
     "discovers-anyone": (F + "discover.rs", "(is_recent && is_another)", "(!BUG && is_recent && is_another)"),
     # What came back, and who is followed.
     "risen-first": (F + "amnesia.rs", "report.loading || !primary.is_heard()", "report.loading || !primary.is_heard() || BUG && !primary.health().is_up()"),

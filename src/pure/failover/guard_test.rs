@@ -137,6 +137,30 @@ fn roles_changed_by_hand_have_a_second() {
     assert!(world.promoted.is_empty());
 }
 
+/// Somebody else promoted node 1 and turned the others, while only we do not reach it.
+#[test]
+fn a_primary_out_of_our_reach_that_others_follow_is_left_in_charge() {
+    let mut params = params();
+    params.detect.rise = 5;
+    let mut world = World::new(3, params);
+    world.run(500);
+    assert_eq!(serving(&world), Some(0));
+    world.fault(Fault::Cut(1));
+    world.run(500);
+    world.promote_by_hand(1);
+    for n in [0, 2] {
+        world.nodes[n].offset = world.nodes[1].offset;
+        world.nodes[n].follows = Some(1);
+    }
+    world.run(5_000);
+    assert!(world.promoted.is_empty(), "they still receive from it: {:?}", world.notes);
+    assert_eq!(world.route.gate, Gate::Held);
+    world.fault(Fault::Heal(1));
+    world.run(1_000);
+    assert!(world.promoted.is_empty(), "it is back, though not trusted yet: {:?}", world.notes);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+}
+
 #[test]
 fn what_may_have_been_promoted_is_never_passed_over_for_being_out_of_reach() {
     let mut world = steady();

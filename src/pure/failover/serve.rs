@@ -165,7 +165,8 @@ impl Brain {
     /// one does that is restarted with an old `replicaof`. Nobody would ever be primary again.
     ///
     /// Somebody may be changing roles by hand, so this takes its time; and what follows a node
-    /// that is not of this group is somebody else's business.
+    /// that is not of this group is somebody else's business. So is a group that has a primary
+    /// which only we do not reach.
     fn is_deposed(&self, now: Time) -> bool {
         let held_for = self.held_from.map_or(Duration::ZERO, |it| now.since(it));
         let Some(member) = self.serving.as_ref().and_then(|it| self.member(it.node)) else {
@@ -182,8 +183,19 @@ impl Brain {
                         theirs.is_primary() && self.can_be_saved_from(node, theirs)
                     })
             });
-        (saves || held_for >= self.params.detect.down_after)
-            && self.members.iter().any(|it| it.is_at(&link.host, link.port))
+        let is_leaderless =
+            || held_for >= self.params.detect.down_after && !self.is_led_elsewhere(now);
+        (saves || is_leaderless()) && self.members.iter().any(|it| it.is_at(&link.host, link.port))
+    }
+
+    /// Whether a node that we have given up leads others all the same: it answers again and says
+    /// that it is primary, though it is not trusted yet; or somebody still receives from it.
+    fn is_led_elsewhere(&self, now: Time) -> bool {
+        let fresh = self.fresh_from(now);
+        self.nodes().filter(|(_, it)| it.health().is_down()).any(|(node, it)| {
+            it.answer_since(fresh).is_some_and(Report::is_primary)
+                || self.witness(now, node).is_some()
+        })
     }
 
     /// Lets commands flow to the primary again; nothing has changed but the time. If it was
