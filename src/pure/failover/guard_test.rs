@@ -161,6 +161,27 @@ fn a_primary_out_of_our_reach_that_others_follow_is_left_in_charge() {
     assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
 }
 
+/// Its promotion got no answer, and the process that it was meant for is gone. The next one has as
+/// much, and node 2 has less.
+#[test]
+fn a_candidate_that_was_restarted_is_judged_anew() {
+    let mut world = steady();
+    world.nodes[2].is_frozen = true;
+    world.run(200);
+    world.fault(Fault::LoseAnswer { carried_out: false });
+    world.fault(Fault::Kill(0));
+    world.run_until_ordered();
+    world.run(5);
+    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
+    world.fault(Fault::Kill(1));
+    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
+    (world.nodes[1].replid, world.nodes[1].offset) = (history, offset);
+    world.run(2_000);
+    let is_restarted = |it: &Note| matches!(it, Note::PromotionFailed { reason, .. } if reason.contains("restarted"));
+    assert!(world.notes.iter().any(is_restarted), "{:?}", world.notes);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+}
+
 #[test]
 fn what_may_have_been_promoted_is_never_passed_over_for_being_out_of_reach() {
     let mut world = steady();

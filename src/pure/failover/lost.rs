@@ -388,16 +388,17 @@ impl Brain {
             // What could not be sent now may have arrived before: then only this node will do.
             Outcome::NotSent(_) if promotion.is_uncertain => {}
             Outcome::Refused(reason) | Outcome::NotSent(reason) => {
+                if let Some(member) = self.member_mut(node) {
+                    member.refused_until = Some(now + REFUSAL_PAUSE);
+                }
                 self.abandon(now, node, reason);
             }
         }
     }
 
-    /// Gives a candidate up; the next one gets an epoch of its own.
+    /// Gives a candidate up; the next one gets an epoch of its own. A process that took its place
+    /// is another candidate, and may be that next one.
     fn abandon(&mut self, now: Time, node: NodeId, reason: String) {
-        if let Some(member) = self.member_mut(node) {
-            member.refused_until = Some(now + REFUSAL_PAUSE);
-        }
         self.doubt_old_primary(now, &reason);
         self.note(Note::PromotionFailed { node, reason });
         self.phase = self.looking_again();
