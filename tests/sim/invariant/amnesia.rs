@@ -5,8 +5,13 @@
 //! that reached the new process before the proxy did, over a gate that was open still, has added
 //! keys. If it has as many as the replica then, nothing that any server says tells the difference.
 //! The account of a sweep says how often ("hidden by new keys").
+//!
+//! Only data counts of which the proxy could know that it belongs to what was served: of a history
+//! that it opened for in this life, or that somebody told it such a one goes back to. One that was
+//! killed has forgotten the steps between, and a server tells but the last.
 
 use crate::client::Outcome;
+use crate::data::replid;
 use crate::proxy::micros;
 use crate::sim::Sim;
 use segue::pure::topology::Report;
@@ -33,7 +38,8 @@ impl Sim {
                 && known.streak > 0
                 && !report.is_primary()
                 && !report.loading
-                && self.data.descends(served.history, point.history);
+                && self.data.descends(served.history, point.history)
+                && self.checker.eyes[p].is_known_line(replid(point.history));
             if !counts {
                 continue;
             }

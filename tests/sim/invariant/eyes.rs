@@ -5,8 +5,8 @@ use crate::proxy::micros;
 use crate::swarm::Us;
 use segue::pure::detect;
 use segue::pure::failover::{Finding, Probed};
-use segue::pure::topology::{Epoch, Report, RunId};
-use std::collections::BTreeMap;
+use segue::pure::topology::{Epoch, ReplId, Report, RunId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A primary that was dead before this proxy came. What is known of its data is what its best
 /// replica had then.
@@ -50,6 +50,9 @@ pub(crate) struct Eyes {
     pub(crate) serving: Option<usize>,
     pub(crate) served: Option<Report>,
     pub(crate) served_point: Option<Point>,
+    /// The histories of all that were opened for, and which history goes on from which, as told.
+    lines: BTreeSet<ReplId>,
+    parents: BTreeMap<ReplId, ReplId>,
     /// How long it stood still, in all.
     pub(crate) slept: Us,
     pub(crate) woke_at: Us,
@@ -82,6 +85,8 @@ impl Eyes {
             serving: None,
             served: None,
             served_point: None,
+            lines: BTreeSet::new(),
+            parents: BTreeMap::new(),
             slept: 0,
             woke_at: 0,
             stepped_at: now,
@@ -123,6 +128,7 @@ impl Eyes {
             }
         };
         if let Some(report) = report {
+            self.parents.extend(report.descends.map(|it| (report.replid, it.0)));
             known.report = Some((**report).clone());
             known.asked = asked;
             known.point = point;
@@ -159,6 +165,7 @@ impl Eyes {
             self.served.clone_from(&known.report);
             self.served_point = known.point;
         }
+        self.lines.extend(known.report.as_ref().map(|it| it.replid));
         self.serving = Some(node);
         self.switching.take_if(|it| it.1 == node);
         self.orders_while_held = 0;
@@ -191,6 +198,14 @@ impl Eyes {
             return self.served.clone().zip(self.served_point);
         }
         self.orphaned.as_ref().map(|it| (it.best.clone(), it.point))
+    }
+
+    /// Whether anything that was told says that what was opened for goes back to `history`.
+    pub(crate) fn is_known_line(&self, history: ReplId) -> bool {
+        let steps =
+            |it: &ReplId| std::iter::successors(Some(*it), |it| self.parents.get(it).copied());
+        // One more than there are steps: so a circle of claims ends too.
+        self.lines.iter().any(|it| steps(it).take(self.parents.len() + 1).any(|it| it == history))
     }
 
     /// Whether promoting `node` is what a switchover wants.
