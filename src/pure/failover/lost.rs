@@ -454,3 +454,7 @@ impl Brain {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "lost_test.rs"]
+mod tests;
