@@ -57,20 +57,16 @@ fn a_reconnection_under_way_does_not_hide_an_heir() {
     let mut world = steady();
     world.fault(Fault::Hang(0));
     world.fault(Fault::Cut(0));
-    let asked = |world: &World| {
-        world.orders.iter().find_map(|it| match it {
-            Order::Reconnect { node } => Some(usize::from(node.0)),
-            _ => None,
-        })
-    };
+    let is_asked = |it: &&Order| matches!(it, Order::Reconnect { .. });
+    let asked = |world: &World| world.orders.iter().find(is_asked).map(|it| it.node().0);
     while asked(&world).is_none() {
         assert!(world.now < 10_000, "nobody is asked: {:?}", world.notes);
         world.run(1);
     }
     let heir = asked(&world).expect("just seen");
     world.fault(Fault::LoseAnswer { carried_out: false });
-    world.promote_by_hand(heir);
+    world.promote_by_hand(usize::from(heir));
     world.run(500);
-    assert_eq!(serving(&world).map(usize::from), Some(heir), "{:?}", world.notes);
+    assert_eq!(serving(&world), Some(heir), "{:?}", world.notes);
     assert!(world.promoted.is_empty(), "it was somebody else's decision");
 }
