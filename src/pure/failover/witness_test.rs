@@ -81,7 +81,9 @@ fn where_nobody_can_be_asked_the_policy_decides() {
         world.fault(Fault::Cut(0));
         world.nodes[1].keeps_link = true;
         world.nodes[2].keeps_link = true;
-        world.run(10_000);
+        world.run(1_900);
+        assert!(world.promoted.is_empty(), "not before twice `down_after`: {:?}", world.notes);
+        world.run(8_100);
         assert_eq!(serving(&world).is_some(), is_promoted, "{without_witness:?}");
     }
 }
