@@ -29,6 +29,11 @@ impl Sim {
         let span = self.span();
         self.trace(|| format!("== {fault:?} node {node} proxy {proxy} for {} ms", span / MS));
         self.checker.struck(fault);
+        self.strike_with(fault, node, proxy, span);
+        self.note_roughness();
+    }
+
+    fn strike_with(&mut self, fault: Fault, node: usize, proxy: usize, span: Us) {
         match fault {
             Fault::Kill => {
                 self.kill_node(node);
@@ -147,6 +152,7 @@ impl Sim {
     /// Everything is whole from now on.
     pub(crate) fn heal(&mut self) {
         self.trace(|| "== everything heals".to_owned());
+        self.note_roughness();
         self.network.heal();
         self.swarm.answer_lost_percent = 0;
         for n in 0..self.nodes.len() {

@@ -52,6 +52,11 @@ impl Network {
         !self.cuts.contains(&(from, to))
     }
 
+    /// Whether a message may be lost, or may take longer than `latency` says.
+    pub(crate) fn is_rough(&self) -> bool {
+        !self.cuts.is_empty() || self.slowness > 1 || self.spike_percent > 0
+    }
+
     /// How long one message takes.
     pub(crate) const fn delay(&self, rng: &mut Rng) -> Us {
         let mut delay = rng.spread(self.latency) * self.slowness;

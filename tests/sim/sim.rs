@@ -284,6 +284,7 @@ impl Sim {
         match event {
             Event::Pump => {
                 self.pump();
+                self.note_roughness();
                 self.after(self.swarm.pump_every, Event::Pump);
             }
             Event::Strike => self.strike(),

@@ -2,6 +2,7 @@
 
 use crate::invariant::{Stats, Violation};
 use crate::sim::{Digest, Sim};
+use crate::swarm::MS;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Mutex;
@@ -147,9 +148,11 @@ fn describe(ran: &Ran) -> Option<String> {
 /// What was run, in figures.
 fn account(ran: &[Ran]) {
     let sum = |of: fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
+    let most = |of: fn(&Ran) -> u64| ran.iter().map(of).max().unwrap_or(0);
     eprintln!(
         "{} seeds, {:.2} simulated hours, {} events; {} faults, {} promotions, {} followed, {} \
-         primaries without their data ({} hidden by new keys), {} spared for a witness, {} recovered, {} switchovers ({} \
+         primaries without their data ({} hidden by new keys), {} times two primaries with writes (for {} \
+         ms at most, {} ms where all was whole), {} spared for a witness, {} recovered, {} switchovers ({} \
          taken back); writes: {} \
          acknowledged ({} lost), {} refused, {} unknown; slowest to heal: {} ms; a human is \
          needed: {}",
@@ -161,6 +164,9 @@ fn account(ran: &[Ran]) {
         sum(|it| it.stats.follows),
         sum(|it| it.stats.amnesias),
         sum(|it| it.stats.hidden),
+        sum(|it| it.stats.twofold),
+        most(|it| it.stats.twofold_us) / MS,
+        most(|it| it.stats.twofold_whole_us) / MS,
         sum(|it| it.stats.witnesses),
         sum(|it| it.stats.recoveries),
         sum(|it| it.stats.switchovers),
@@ -169,7 +175,7 @@ fn account(ran: &[Ran]) {
         sum(|it| it.stats.lost),
         sum(|it| it.stats.refused),
         sum(|it| it.stats.unknown),
-        ran.iter().map(|it| it.stats.heal_ms).max().unwrap_or(0),
+        most(|it| it.stats.heal_ms),
         sum(|it| it.stats.humans_needed),
     );
 }

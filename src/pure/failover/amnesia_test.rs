@@ -181,7 +181,10 @@ fn a_successor_has_what_its_predecessor_lacks() {
 /// But it was ours, and was replaced by us.
 #[test]
 fn whom_we_replaced_is_nobody_elses_choice() {
-    let mut world = steady(params());
+    // Followed with its first answer, it would be so before it is demoted.
+    let mut params = params();
+    params.detect.rise = 1;
+    let mut world = steady(params);
     world.nodes[2].is_frozen = true;
     world.run(100);
     world.fault(Fault::Kill(0));

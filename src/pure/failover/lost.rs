@@ -455,3 +455,7 @@ impl Brain {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "lost_test.rs"]
+mod tests;

@@ -403,3 +403,7 @@ impl Brain {
         matches!(self.route.gate, Gate::Open(_)) && self.phase == Phase::Steady
     }
 }
+
+#[cfg(test)]
+#[path = "heir_test.rs"]
+mod tests;

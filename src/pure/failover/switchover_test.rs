@@ -113,6 +113,24 @@ fn what_speaks_against_it_is_named() {
     assert!(reasons.iter().any(|it| it.starts_with("commands are held")), "{reasons:?}");
 }
 
+/// Somebody had sent node 2 behind node 1; it has just been turned, and what it said last is of the
+/// link that it had before.
+#[test]
+fn a_replica_that_was_just_turned_is_no_target() {
+    let mut world = steady();
+    world.nodes[2].follows = Some(1);
+    let is_turned = |it: &Order| matches!(it, Order::Follow { node, .. } if node.0 == 2);
+    while !world.orders.iter().any(is_turned) {
+        assert!(world.now < 5_000, "nobody turns it: {:?}", world.notes);
+        world.run(1);
+    }
+    // The order arrives, and its answer; the probe that it asks for is still under way.
+    world.run(2);
+    world.step(Event::Asked(ask(Some("n2"))));
+    assert_eq!(outcome(&world), Verdict::Refused);
+    assert_eq!(account(&world).expect("ended").reasons, ["n2 has not answered lately"]);
+}
+
 #[test]
 fn what_is_not_answered_in_time_is_taken_back() {
     let mut world = steady();

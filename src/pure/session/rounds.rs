@@ -126,3 +126,25 @@ impl World {
         self.rounds.iter_mut().for_each(Rounds::sever);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{GuardedReads, Promise, Rounds};
+    use std::time::Duration;
+
+    /// The first round was begun in an epoch that is over; its answer comes while the second is
+    /// under way, and says nothing about that.
+    #[test]
+    fn a_late_answer_ends_no_other_round() {
+        let timeout = Duration::from_millis(1);
+        let mut rounds = Rounds::new(Promise { replicas: 1, timeout, reads: GuardedReads::Local });
+        let mut joined = 0;
+        rounds.join(7, &mut joined);
+        let late = rounds.begin();
+        rounds.sever();
+        rounds.join(8, &mut joined);
+        let current = rounds.begin();
+        assert_eq!(rounds.end(late), Vec::<u64>::new());
+        assert_eq!(rounds.end(current), [8]);
+    }
+}

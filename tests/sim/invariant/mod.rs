@@ -20,6 +20,7 @@ mod heal;
 mod planned;
 mod rejoin;
 mod session;
+mod split;
 mod stale;
 mod transaction;
 mod unchanged;
@@ -53,6 +54,11 @@ pub(crate) struct Stats {
     pub(crate) amnesias: u64,
     /// Primaries without their data that nothing told from one that had it.
     pub(crate) hidden: u64,
+    /// Pairs of primaries that both took acknowledged writes at a time, through different proxies;
+    /// for how long at most; and for how long while everybody could see everybody.
+    pub(crate) twofold: u64,
+    pub(crate) twofold_us: Us,
+    pub(crate) twofold_whole_us: Us,
     pub(crate) witnesses: u64,
     pub(crate) switchovers: u64,
     pub(crate) switchovers_undone: u64,
@@ -74,6 +80,7 @@ pub(crate) struct Checker {
     lost: BTreeSet<Write>,
     /// By which process.
     executed_by: BTreeMap<Write, u64>,
+    pub(super) reigns: split::Reigns,
     /// By the first write of each, with the client whose it is.
     pub(crate) transactions: BTreeMap<Write, (usize, Transaction)>,
     /// On which connections each `WATCH` ran, and whether its client has heard of it.
@@ -96,6 +103,7 @@ impl Checker {
             writes: Vec::new(),
             lost: BTreeSet::new(),
             executed_by: BTreeMap::new(),
+            reigns: split::Reigns::default(),
             transactions: BTreeMap::new(),
             watches: BTreeMap::new(),
             eyes: (0..swarm.proxies).map(|_| Eyes::new(swarm.nodes, 0)).collect(),

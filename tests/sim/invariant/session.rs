@@ -2,7 +2,7 @@
 //! executed twice; what waits is bounded.
 
 use crate::client::{Asked, Outcome, What};
-use crate::data::Write;
+use crate::data::{History, Write};
 use crate::sim::Sim;
 use crate::swarm::{Fault, SECOND, Us};
 
@@ -24,8 +24,9 @@ const REFUSAL_WITHHELD: usize = 100;
 
 impl Sim {
     /// A node executes a write.
-    pub(crate) fn check_executed(&mut self, write: Write, run: u64, is_first: bool) {
+    pub(crate) fn check_executed(&mut self, write: Write, run: u64, is_first: bool, on: History) {
         self.checker.executed_by.insert(write, run);
+        self.note_ran(write, on);
         self.check(is_first, "session", || format!("write {write} is executed twice"));
         let outcome = self.checker.writes[write];
         self.check(outcome != Outcome::Refused, "session", || {
@@ -140,11 +141,11 @@ impl Sim {
             _ if self.is_refusal(line) => Outcome::Refused,
             _ => return self.fail("session", format!("client {client}: SET {write} got {line}")),
         };
-        self.decided(write, outcome, line);
+        self.decided(client, write, outcome, line);
     }
 
     /// A client knows of a write.
-    pub(super) fn decided(&mut self, write: Write, outcome: Outcome, line: &str) {
+    pub(super) fn decided(&mut self, client: usize, write: Write, outcome: Outcome, line: &str) {
         let was_executed = self.data.was_executed(write);
         self.checker.writes[write] = outcome;
         let is_true = match outcome {
@@ -156,6 +157,7 @@ impl Sim {
         if outcome == Outcome::Acked {
             self.note_late_ack(write);
             self.note_copies(write);
+            self.check_split(self.clients[client].proxy, write);
         }
     }
 

@@ -80,7 +80,7 @@ impl Sim {
             }
         };
         for write in writes {
-            self.decided(*write, outcome, line);
+            self.decided(client, *write, outcome, line);
         }
     }
 }

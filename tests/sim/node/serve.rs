@@ -182,7 +182,7 @@ impl Sim {
                 process.offset += 60;
                 let (at, run) = (process.point(), process.run);
                 let is_first = self.data.append(at, write);
-                self.check_executed(write, run, is_first);
+                self.check_executed(write, run, is_first, at.history);
                 let last = memory.last_write.replace(write);
                 self.check(last.is_none_or(|it| it < write), "session", || {
                     format!("write {write} runs after write {last:?} of its client")

@@ -1,0 +1,72 @@
+//! Stories of somebody else's decision: who is followed, who is not yet, and what does not hide it.
+
+use super::super::story_test::{serving, steady};
+use super::super::world_test::{Fault, World};
+use super::super::{Note, Order};
+
+/// Node 1 runs as a process that nobody saw as a replica, and is primary.
+fn reborn() -> World {
+    let mut world = steady();
+    world.fault(Fault::Kill(1));
+    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: true });
+    world
+}
+
+/// What a node has is not known before it has loaded it: neither of one that was promoted out of our
+/// history, nor of one that our primary was sent behind.
+#[test]
+fn an_heir_that_loads_is_not_followed_before_it_has_loaded() {
+    for promoted in [true, false] {
+        let mut world = if promoted { steady() } else { reborn() };
+        world.promote_by_hand(1);
+        world.nodes[1].says_loading = true;
+        world.nodes[0].follows = Some(1);
+        for n in [0, 2] {
+            world.nodes[n].is_frozen = true;
+        }
+        world.run(500);
+        let is_followed = |it: &Note| matches!(it, Note::FailedOver { .. });
+        assert!(!world.notes.iter().any(is_followed), "promoted: {promoted}, {:?}", world.notes);
+        world.nodes[1].says_loading = false;
+        world.run(300);
+        assert_eq!(serving(&world), Some(1), "promoted: {promoted}, {:?}", world.notes);
+        assert!(world.promoted.is_empty(), "it was somebody else's decision");
+    }
+}
+
+/// Our primary was sent behind node 2, and node 2 behind node 1, whom nobody saw as a replica.
+#[test]
+fn a_primary_that_was_turned_leads_along_a_chain_of_replicas() {
+    let mut world = reborn();
+    let (replid, offset, keys) =
+        (world.nodes[1].replid, world.nodes[1].offset, world.nodes[1].keys);
+    for (n, of) in [(2, 1), (0, 2)] {
+        let node = &mut world.nodes[n];
+        (node.replid, node.offset, node.keys) = (replid, offset, keys);
+        node.follows = Some(of);
+    }
+    world.run(600);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    assert!(world.promoted.is_empty(), "it was somebody else's decision");
+}
+
+/// A replica that is asked to connect anew, to see whether it reaches the primary, is turned by
+/// somebody else at this moment, and its answer to us is lost.
+#[test]
+fn a_reconnection_under_way_does_not_hide_an_heir() {
+    let mut world = steady();
+    world.fault(Fault::Hang(0));
+    world.fault(Fault::Cut(0));
+    let is_asked = |it: &&Order| matches!(it, Order::Reconnect { .. });
+    let asked = |world: &World| world.orders.iter().find(is_asked).map(|it| it.node().0);
+    while asked(&world).is_none() {
+        assert!(world.now < 10_000, "nobody is asked: {:?}", world.notes);
+        world.run(1);
+    }
+    let heir = asked(&world).expect("just seen");
+    world.fault(Fault::LoseAnswer { carried_out: false });
+    world.promote_by_hand(usize::from(heir));
+    world.run(500);
+    assert_eq!(serving(&world), Some(heir), "{:?}", world.notes);
+    assert!(world.promoted.is_empty(), "it was somebody else's decision");
+}

@@ -1,0 +1,56 @@
+//! Stories of a lost primary: who is chosen too early, and what becomes of the choice.
+
+use super::super::Note;
+use super::super::story_test::{serving, steady};
+use super::super::world_test::{Fault, World, params};
+
+/// Between the look at a candidate and the order's arrival it copies something else, or less of the
+/// same. It is primary then, without what it was chosen for; and nobody else's choice either.
+#[test]
+fn whoever_threw_away_what_it_was_chosen_for_does_not_serve() {
+    for is_strange in [true, false] {
+        let mut world = steady();
+        world.fault(Fault::Kill(0));
+        world.run_until_ordered();
+        let chosen = usize::from(world.promoted[0].1.0);
+        let node = &mut world.nodes[chosen];
+        node.offset -= 100;
+        node.replid = if is_strange { 999 } else { node.replid };
+        world.run(3_000);
+        let is_told = |it: &Note| matches!(it, Note::PromotionFailed { reason, .. } if reason.contains("other data"));
+        assert!(world.notes.iter().any(is_told), "{:?}", world.notes);
+        assert_eq!(serving(&world).map(usize::from), Some(3 - chosen), "{:?}", world.notes);
+    }
+}
+
+/// Nobody was ever seen as primary, its replicas say who it was; it is back before anybody could be
+/// promoted, answers `-BUSY`, and has not said what it is.
+#[test]
+fn a_primary_that_has_not_said_what_it_is_gets_nothing() {
+    let mut world = World::new(3, params());
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::SlowWorker(3_000));
+    while !world.notes.iter().any(|it| matches!(it, Note::Committed { .. })) {
+        assert!(world.now < 10_000, "nobody is lost: {:?}", world.notes);
+        world.run(1);
+    }
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.nodes[0].is_stranger = true;
+    world.run(2_000);
+    assert_eq!(serving(&world), None, "{:?}", world.notes);
+}
+
+/// The better replica is late with one answer, and the other one has drained.
+#[test]
+fn a_better_replica_that_is_only_late_is_not_passed_over() {
+    let mut world = steady();
+    world.nodes[1].is_frozen = true;
+    world.run(250);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Hang(2));
+    world.run(500);
+    assert!(world.promoted.is_empty(), "node 2 has more: {:?}", world.notes);
+    world.fault(Fault::Resume(2));
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
+}
