@@ -4,6 +4,7 @@
 //! comes. What may or may not be done (commands of a connection that is cut) only reads, or writes to
 //! a key that nobody reads.
 
+use super::value;
 use super::wire::{Batch, Manner, Reply, Wire, bulk};
 use crate::harness::{Random, Value, eventually};
 use std::collections::BTreeMap;
@@ -13,26 +14,6 @@ use std::time::Duration;
 const DATABASES: u64 = 3;
 /// Keys of each kind of a client, in each database.
 const KEYS: u64 = 4;
-
-/// What values are made of: bytes that mean something where a reply is cut at the wrong place.
-const PIECES: [&[u8]; 16] = [
-    b"\r\n",
-    b">",
-    b">2\r\n",
-    b">1\r\n+x\r\n",
-    b"$-1\r\n",
-    b"$5\r\n",
-    b"*",
-    b"*1\r\n",
-    b"+OK\r\n",
-    b"-ERR no\r\n",
-    b"-READONLY You can't write against a read only replica.\r\n",
-    b":1\r\n",
-    b"_\r\n",
-    b"%1\r\n",
-    b"\0\xff",
-    b"|1\r\n",
-];
 
 type Told = Result<(), String>;
 
@@ -105,13 +86,7 @@ impl Talk {
     /// A value that nobody else ever has, of about `length` bytes.
     fn value_of(&mut self, length: usize) -> Vec<u8> {
         self.made += 1;
-        let mut value = format!("{}.{}", self.id, self.made).into_bytes();
-        let only = self.random.pick(&PIECES);
-        let mixed = self.random.once_in(2);
-        while value.len() < length {
-            value.extend_from_slice(if mixed { self.random.pick(&PIECES) } else { only });
-        }
-        value
+        value::of(&mut self.random, &format!("{}.{}", self.id, self.made), length)
     }
 
     fn value(&mut self) -> Vec<u8> {
