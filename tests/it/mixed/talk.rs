@@ -9,11 +9,18 @@ use super::wire::{Batch, Manner, Reply, Wire, bulk};
 use crate::harness::{Random, Value, eventually};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 const DATABASES: u64 = 3;
 /// Keys of each kind of a client, in each database.
 const KEYS: u64 = 4;
+
+/// Requests that need no reader to be sent.
+const SMALL_MAX: usize = 32 * 1024;
+
+/// Large replies that a slow reader asks for at once: more than the kernel's buffers take.
+const UNREAD: usize = 16;
 
 type Told = Result<(), String>;
 
@@ -52,7 +59,7 @@ impl Talk {
 
     /// Goes on with the conversation by one step; its name, and whether all was as it must be.
     pub(super) fn step(&mut self) -> (&'static str, Told) {
-        match self.random.below(26) {
+        match self.random.below(28) {
             0..10 => ("pipeline", self.pipeline()),
             10..13 => ("settings", self.settings()),
             13..15 => ("transaction", self.transaction()),
@@ -62,6 +69,7 @@ impl Talk {
             20..22 => ("messages", self.messages()),
             22 => ("script", self.script()),
             23 => ("silence", self.silence()),
+            24 => ("unread", self.unread()),
             _ => ("end", self.end()),
         }
     }
@@ -166,6 +174,9 @@ impl Talk {
             }
             return Ok(());
         }
+        if self.random.once_in(4) {
+            return self.say_in_two(batch);
+        }
         let mut manner = Manner::PLAIN;
         if self.random.once_in(3) {
             let length = batch.0.iter().map(|it| it.0.len()).sum::<usize>();
@@ -176,6 +187,18 @@ impl Talk {
             manner.idle = Duration::from_millis(self.random.below(20));
         }
         self.wire.hold(&batch, manner)
+    }
+
+    /// The rest is sent while the first part may wait for a connection, or for the primary.
+    fn say_in_two(&mut self, mut batch: Batch) -> Told {
+        let rest = Batch(batch.0.split_off(self.random.below(batch.0.len() as u64) as usize));
+        if batch.bytes().len() > SMALL_MAX {
+            self.wire.hold(&batch, Manner::PLAIN)?;
+            return self.wire.hold(&rest, Manner::PLAIN);
+        }
+        self.wire.send(&batch.bytes(), usize::MAX);
+        thread::park_timeout(Duration::from_millis(self.random.below(6)));
+        self.wire.hold_after(&batch, &rest)
     }
 
     fn pipeline(&mut self) -> Told {
@@ -259,6 +282,34 @@ impl Talk {
         batch.add(&[b"SET", &key, &echo], *b"+OK\r\n");
         self.values.insert((self.db, n), echo);
         self.say(batch)
+    }
+
+    /// Asks on a new session for much more than is read for a while, and reads it then, or never.
+    fn unread(&mut self) -> Told {
+        let key = self.key(0);
+        let value = self.value_of(300 * 1024);
+        let mut batch = Batch::default();
+        batch.add(&[b"SELECT", b"0"], *b"+OK\r\n");
+        batch.add(&[b"SET", &key, &value], *b"+OK\r\n");
+        self.wire.hold(&batch, Manner::PLAIN)?;
+        self.db = 0;
+        let mut batch = Batch::default();
+        for _ in 0..UNREAD {
+            batch.add(&[b"GET", &key], bulk(&value));
+        }
+        let mut reader = Wire::connect(self.addr);
+        let idle = Duration::from_millis(20);
+        if self.random.once_in(2) {
+            reader.send(&batch.bytes(), usize::MAX);
+            thread::park_timeout(idle);
+            reader.reset();
+        } else {
+            reader.hold(&batch, Manner { idle, ..Manner::PLAIN })?;
+        }
+        let mut batch = Batch::default();
+        batch.add(&[b"SET", &key, b"small"], *b"+OK\r\n");
+        self.values.insert((0, 0), b"small".to_vec());
+        self.wire.hold(&batch, Manner::PLAIN)
     }
 
     /// Waits for what another connection gives, or for nothing.

@@ -94,6 +94,26 @@ impl Wire {
         })
     }
 
+    /// Sends `rest` behind a batch that was sent before, and compares the replies of both.
+    ///
+    /// # Errors
+    ///
+    /// Which command got what.
+    pub(super) fn hold_after(&mut self, sent: &Batch, rest: &Batch) -> Result<(), String> {
+        let bytes = rest.bytes();
+        let stream = self.0.get_ref().try_clone().expect("a descriptor");
+        thread::scope(|scope| {
+            let writing = scope.spawn(|| write(&stream, &bytes, usize::MAX));
+            let read = self.expect_all(sent).and_then(|()| self.expect_all(rest));
+            if read.is_err() {
+                // The writer may wait for room. Fails if the peer closed first.
+                let _ = self.0.get_ref().shutdown(Shutdown::Both);
+            }
+            let written = writing.join().expect("the writer does not panic");
+            read.and(written.map_err(|it| it.to_string()))
+        })
+    }
+
     /// Compares the replies of a batch that was sent.
     pub(super) fn expect_all(&mut self, batch: &Batch) -> Result<(), String> {
         for (n, (command, reply)) in batch.0.iter().enumerate() {
