@@ -5,7 +5,7 @@ use super::session::Seat;
 use super::turn;
 use super::upstream::shared::Shared;
 use crate::net::Pipe;
-use crate::pure::session::{Key, Tally, World};
+use crate::pure::session::{Key, World};
 use crate::pure::time::Time;
 use crate::pure::topology::Gate::Held;
 use crate::pure::topology::{Epoch, Route, Signal, SignalKind};
@@ -278,16 +278,13 @@ impl Gate {
             let version = world.route.version;
             self.drained.send_if_modified(|it| std::mem::replace(it, version) != version);
         }
-        if world.tally == Tally::default() && world.timings.is_empty() {
-            return;
-        }
         world.timings.drain(..).for_each(|it| self.cells.time(&it));
-        let tally = std::mem::take(&mut world.tally);
-        let waits = std::mem::take(&mut world.hold_ended);
-        drop(world);
-        for wait in waits {
-            self.cells.hold_seconds.observe(wait);
+        if world.tally.is_plain() {
+            self.cells.add_requests(&world.tally);
+            world.tally.forget_requests();
+        } else {
+            self.cells.add(&std::mem::take(&mut world.tally));
         }
-        self.cells.add(&tally);
+        world.hold_ended.drain(..).for_each(|it| self.cells.hold_seconds.observe(it));
     }
 }

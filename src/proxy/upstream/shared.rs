@@ -11,6 +11,7 @@
 //!   that have nothing in flight here go elsewhere.
 //! * Before a connection is given up, every session is told which of its bytes were not written.
 
+mod alone;
 mod deal;
 mod stall;
 
@@ -179,11 +180,17 @@ impl Shared {
         room
     }
 
-    /// Takes `requests` requests of `seat`.
-    pub(in crate::proxy) fn push(&self, seat: &Seat, bytes: &[u8], requests: usize) {
+    /// Takes `requests` requests of `seat`. Whether it is the only session, and ends its turn with
+    /// [`write_alone`](Self::write_alone); otherwise the connection's task writes.
+    #[must_use]
+    pub(in crate::proxy) fn push(&self, seat: &Seat, bytes: &[u8], requests: usize) -> bool {
         let mut inner = self.inner.borrow_mut();
         inner.mux.push(seat, bytes, requests);
-        inner.wake();
+        let is_alone = inner.seats.len() == 1;
+        if !is_alone {
+            inner.wake();
+        }
+        is_alone
     }
 
     /// Takes in what the node has answered by now.
