@@ -108,11 +108,6 @@ impl Gate {
         world.set_route(Route { version: route.version | OWN_VERSION, gate: Held, ..route });
     }
 
-    /// How often a worker without any traffic says that it runs.
-    pub(super) fn beat_every(&self) -> Duration {
-        self.stall_min / 3
-    }
-
     /// The time by the clock. Whoever is about to write to a node asks for it, so that the stall
     /// guard judges by what is true now.
     pub(super) fn now(&self) -> Time {
