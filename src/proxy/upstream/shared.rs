@@ -1,6 +1,7 @@
 //! One connection that many sessions of a worker share, and the task that keeps it.
 //!
-//! Sessions push whole requests; what was pushed in one turn of the loop is written with one call.
+//! Sessions push whole requests; what was pushed in one turn of the loop is written with one call,
+//! by the connection's task, or by a session that has the connection to itself (see `alone`).
 //! What the node answers is read with one call, dealt out by [`Mux`], and written to each client
 //! right away, without waking the session's own task.
 //!
