@@ -29,6 +29,8 @@ impl Brain {
             let reason = self.why_lost(node, loss);
             self.note(Note::PrimaryLost { primary: node, reason });
         }
+        // First of all: a witness, or nobody to ask, may be what takes so long.
+        self.watch_the_clock(now);
         if !self.params.enabled {
             let reason = format!("{} and failover.enabled is false", self.why_lost(node, loss));
             return self.wait(now, reason);
@@ -48,7 +50,6 @@ impl Brain {
             return self.wait(now, reason);
         }
         self.take_over(now, node, loss);
-        self.watch_the_clock(now);
     }
 
     fn why_lost(&self, node: NodeId, loss: Loss) -> String {
@@ -254,12 +255,11 @@ impl Brain {
             return;
         }
         self.is_overdue = true;
-        let reason = match &self.phase {
-            Phase::Committing { .. } => "a worker does not confirm that the gate is closed",
-            Phase::Promoting(_) => "the chosen replica does not answer",
-            Phase::Discovering | Phase::Steady | Phase::Suspecting | Phase::Switching(_) => {
-                "no replica can take over"
-            }
+        let reason = match (&self.phase, &self.reason) {
+            (Phase::Committing { .. }, _) => "a worker does not confirm that the gate is closed",
+            (Phase::Promoting(_), _) => "the chosen replica does not answer",
+            (_, Some(reason)) => reason,
+            (_, None) => "no replica can take over",
         };
         self.note(Note::Overdue { reason: reason.to_owned() });
     }

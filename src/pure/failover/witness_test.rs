@@ -27,6 +27,11 @@ fn a_quiet_primary_that_replicas_reach_is_spared() {
     let told = world.notes.iter().filter(|it| matches!(it, Note::Witnessed { .. })).count();
     assert!(told >= 1, "{:?}", world.notes);
     assert!((2..=8).contains(&reconnects(&world)), "each now and then: {}", reconnects(&world));
+    let overdue = world.notes.iter().find_map(|it| match it {
+        Note::Overdue { reason } => Some(reason.as_str()),
+        _ => None,
+    });
+    assert!(overdue.is_some_and(|it| it.contains("still receives")), "{:?}", world.notes);
     world.fault(Fault::Heal(0));
     world.run(500);
     assert_eq!(serving(&world), Some(0));
