@@ -5,7 +5,7 @@ use super::session::Seat;
 use super::turn;
 use super::upstream::shared::Shared;
 use crate::net::Pipe;
-use crate::pure::session::{Key, Tally, World};
+use crate::pure::session::{Key, World};
 use crate::pure::time::Time;
 use crate::pure::topology::Gate::Held;
 use crate::pure::topology::{Epoch, Route, Signal, SignalKind};
@@ -106,11 +106,6 @@ impl Gate {
         // A version that nobody publishes: each session sees at its next turn that something has
         // changed. Nobody is woken for it; this may be called from within a session's own turn.
         world.set_route(Route { version: route.version | OWN_VERSION, gate: Held, ..route });
-    }
-
-    /// How often a worker without any traffic says that it runs.
-    pub(super) fn beat_every(&self) -> Duration {
-        self.stall_min / 3
     }
 
     /// The time by the clock. Whoever is about to write to a node asks for it, so that the stall
@@ -278,16 +273,13 @@ impl Gate {
             let version = world.route.version;
             self.drained.send_if_modified(|it| std::mem::replace(it, version) != version);
         }
-        if world.tally == Tally::default() && world.timings.is_empty() {
-            return;
-        }
         world.timings.drain(..).for_each(|it| self.cells.time(&it));
-        let tally = std::mem::take(&mut world.tally);
-        let waits = std::mem::take(&mut world.hold_ended);
-        drop(world);
-        for wait in waits {
-            self.cells.hold_seconds.observe(wait);
+        if world.tally.is_plain() {
+            self.cells.add_requests(&world.tally);
+            world.tally.forget_requests();
+        } else {
+            self.cells.add(&std::mem::take(&mut world.tally));
         }
-        self.cells.add(&tally);
+        world.hold_ended.drain(..).for_each(|it| self.cells.hold_seconds.observe(it));
     }
 }

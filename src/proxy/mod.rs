@@ -18,6 +18,7 @@
 //! Decisions. What is sent, held, replayed or refused is `pure::session`'s; who is primary is
 //! the control plane's, which this layer never names.
 
+mod beat;
 mod gate;
 mod guard;
 mod listener;

@@ -66,7 +66,7 @@ pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream, promise: Opti
     let driver = Rc::new(RefCell::new(driver));
     let seat = Seat { id, driver };
     gate.register(seat.clone());
-    let closed = poll_fn(|cx| seat.with(|it| it.poll(cx, &seat))).await;
+    let closed = poll_fn(|cx| seat.with(|it| it.turn(cx, &seat))).await;
     gate.forget(id);
     seat.with(|it| it.close(id));
     gate.collect();
@@ -98,6 +98,8 @@ pub(super) struct Driver {
     waker: Option<Waker>,
     /// All that was to be sent went to a shared connection in this round.
     has_pushed: bool,
+    /// Pushed in this turn, and nobody else uses that connection.
+    is_alone: bool,
     /// Got a reply from a shared connection in this turn.
     touched: bool,
     /// A large reply passes through it.
@@ -125,12 +127,21 @@ impl Driver {
             paused: false,
             waker: None,
             has_pushed: false,
+            is_alone: false,
             touched: false,
             pipe: None,
             used: false,
             warm: false,
             closed: false,
         }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, seat: &Seat) -> Poll<Closed> {
+        let polled = self.poll(cx, seat);
+        if std::mem::take(&mut self.is_alone) {
+            self.upstream.write_alone(&self.gate);
+        }
+        polled
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, seat: &Seat) -> Poll<Closed> {
@@ -147,7 +158,7 @@ impl Driver {
             let heard = self.see_route(seat, now) | self.read_node(cx, seat, now);
             let read = heard | self.read_client(cx, now);
             if std::mem::take(&mut self.has_pushed) && !read {
-                // Nothing has changed for the rest, and the shared connection's task will count.
+                // Nothing has changed for the rest, and whoever writes will count.
                 return Poll::Pending;
             }
             let sent = self.poll_upstream(cx, seat, now);
@@ -292,21 +303,13 @@ impl Driver {
             if bytes.is_empty() || !shared.has_room(cx) {
                 return false;
             }
-            shared.push(seat, bytes, self.machine.unsent_requests());
+            self.is_alone = shared.push(seat, bytes, self.machine.unsent_requests());
             bytes.len()
         };
         let mut world = self.gate.world.borrow_mut();
         self.machine.sent(&mut world, now, pushed);
         self.has_pushed = self.machine.to_node(&world).is_empty();
         true
-    }
-
-    /// Gives the client what it takes at once of `bytes`, before which nothing waits.
-    fn offer(&self, bytes: &[u8]) -> usize {
-        // Full or gone: the session's own task finds out which.
-        let taken = self.client.try_write(bytes).unwrap_or_default();
-        self.gate.cells.bytes.add(Direction::ClientOut, taken as u64);
-        taken
     }
 
     /// A round that speaks for this session is over.

@@ -1,5 +1,6 @@
 //! One thread of the data plane: its runtime, its sessions, and its obedience to the route.
 
+use super::beat::Beat;
 use super::gate::Gate;
 use super::{guard, session, turn};
 use crate::config::Credentials;
@@ -16,7 +17,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 /// Tasks that run before the runtime asks the kernel for events again. Every session that became
@@ -25,6 +25,18 @@ const EVENT_INTERVAL: u32 = 256;
 
 /// How long a session is idle before it gives memory back, at least; at most twice as long.
 const COOL_AFTER: Duration = Duration::from_secs(1);
+
+/// A worker's beat is not faster than this, however short a stall is to be noticed.
+const BEAT_MIN: Duration = Duration::from_millis(1);
+
+/// How often a worker without any traffic says that it runs, and how many times until sessions may
+/// have memory to give back.
+fn beats(stall_min: Duration) -> (Duration, u32) {
+    let longest = (stall_min / 3).clamp(BEAT_MIN, COOL_AFTER);
+    let strikes = COOL_AFTER.as_millis().div_ceil(longest.as_millis());
+    let strikes = u32::try_from(strikes).unwrap_or(1);
+    (COOL_AFTER / strikes, strikes)
+}
 
 /// Clients handed over and not yet taken by a worker. When it is full, accepting pauses: the rest
 /// waits in the kernel's queue.
@@ -164,10 +176,17 @@ pub fn start(index: usize, settings: Settings, ends: Ends) -> io::Result<Worker>
             .event_interval(EVENT_INTERVAL)
             .on_thread_unpark(turn::begin)
             .build_local(LocalOptions::default());
-        match runtime {
-            Ok(runtime) => {
+        let (period, strikes) = beats(settings.stall_min);
+        let made = runtime.and_then(|it| {
+            let within = it.enter();
+            let beat = Beat::every(period)?;
+            drop(within);
+            Ok((it, beat))
+        });
+        match made {
+            Ok((runtime, beat)) => {
                 let _starter_is_gone = tell.send(Ok(()));
-                runtime.block_on(run(settings, ends, clients, own_load));
+                runtime.block_on(run(settings, ends, clients, own_load, (beat, strikes)));
             }
             Err(error) => {
                 let _starter_is_gone = tell.send(Err(error));
@@ -179,7 +198,13 @@ pub fn start(index: usize, settings: Settings, ends: Ends) -> io::Result<Worker>
 }
 
 /// Runs until nobody can hand over clients any more; dropping the runtime then cuts what is left.
-async fn run(settings: Settings, ends: Ends, mut clients: mpsc::Receiver<Client>, load: Arc<Load>) {
+async fn run(
+    settings: Settings,
+    ends: Ends,
+    mut clients: mpsc::Receiver<Client>,
+    load: Arc<Load>,
+    (beat, strikes): (Beat, u32),
+) {
     let Settings { policy, limits, hold_bytes_max, dial_limit, promises, credentials, stall_min } =
         settings;
     let Ends { mut route, confirmed, drained, signals, mut table, mut draining, .. } = ends;
@@ -189,10 +214,7 @@ async fn run(settings: Settings, ends: Ends, mut clients: mpsc::Receiver<Client>
     let gate = Rc::new(Gate::new(world, cells, signals, drained, dial_limit, stall_min));
     guard::start(&gate, credentials.as_ref(), &acknowledged);
     obey(&gate, &mut route, &confirmed);
-    let mut beat = interval(gate.beat_every());
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut cooling = interval(COOL_AFTER);
-    cooling.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut until_cooling = strikes;
     loop {
         tokio::select! {
             // The route before clients: a failover must not wait behind a connection storm.
@@ -202,12 +224,18 @@ async fn run(settings: Settings, ends: Ends, mut clients: mpsc::Receiver<Client>
                 gate.world.borrow_mut().set_table(table.borrow_and_update().clone());
             }
             Ok(_) = draining.wait_for(|it| *it), if !gate.is_draining() => gate.drain(),
-            _ = beat.tick() => gate.turn(gate.now()),
+            Ok(()) = beat.strike() => {
+                gate.turn(gate.now());
+                until_cooling -= 1;
+                if until_cooling == 0 {
+                    until_cooling = strikes;
+                    gate.cool();
+                }
+            }
             client = clients.recv() => match client {
                 Some(client) => start_session(&gate, &load, client),
                 None => return,
             },
-            _ = cooling.tick() => gate.cool(),
         }
     }
 }
@@ -244,5 +272,21 @@ struct Leaving(Arc<Load>);
 impl Drop for Leaving {
     fn drop(&mut self) {
         self.0.one_less();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beat_is_in_time_for_the_stall_guard_and_for_cooling() {
+        for millis in [20, 200, 1_000, 1_001, 5_000, 86_400_000] {
+            let stall_min = Duration::from_millis(millis);
+            let (period, strikes) = beats(stall_min);
+            assert!(period > Duration::ZERO && period <= stall_min / 3, "{period:?} of {millis}");
+            let all = period * strikes;
+            assert!(all <= COOL_AFTER && all > COOL_AFTER / 2, "cools after {all:?} of {millis}");
+        }
     }
 }

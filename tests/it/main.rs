@@ -33,6 +33,7 @@ mod idle;
 mod killed;
 mod large;
 mod limits;
+mod mixed;
 mod none_left;
 mod operating;
 mod preflight;

@@ -42,15 +42,10 @@ fn a_mixed_load_notices_nothing(kind: Kind) {
         assert_eq!(code, Some(0), "{account}");
         assert_eq!(account["outcome"], "done");
         held.push(account["held_ms"].as_f64().expect("a number"));
-        let new = by_name(&group, account["to"].as_str().expect("a name"));
+        let new = group.by_name(account["to"].as_str().expect("a name"));
         assert!(new.is_primary(), "{account}");
-        wait_behind(&group, new);
-        eventually("Segue knows it", || {
-            let status = proxy.status();
-            let nodes = status["nodes"].as_array()?;
-            let up = nodes.iter().filter(|it| it["link_up"] == true).count();
-            (up + 1 == nodes.len()).then_some(())
-        });
+        group.wait_behind(new);
+        proxy.wait_followed();
         load.wait_rounds(5);
     }
     load.wait_rounds(10);
@@ -129,26 +124,8 @@ fn a_switchover_that_cannot_be_finished_is_taken_back(kind: Kind) {
     group.wait_in_sync();
 }
 
-fn by_name<'a>(group: &'a Group, name: &str) -> &'a Server {
-    let index = usize::from(name.as_bytes()[0] - b'a');
-    group.nodes()[index]
-}
-
 fn full_resyncs(node: &Server) -> u64 {
     node.info("stats")["sync_full"].parse().expect("a number")
-}
-
-/// Waits until everybody else is in step with `primary`.
-#[track_caller]
-fn wait_behind(group: &Group, primary: &Server) {
-    let port = primary.addr().port().to_string();
-    for node in group.nodes().into_iter().filter(|it| it.addr() != primary.addr()) {
-        eventually("the node follows", || {
-            let info = node.try_info("replication")?;
-            let follows = info.get("master_port")? == &port;
-            (follows && info.get("master_link_status")? == "up").then_some(())
-        });
-    }
 }
 
 /// Clients of the kinds that a pipelined load does not have.

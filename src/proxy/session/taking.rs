@@ -5,6 +5,7 @@ use super::{Driver, Gate, Seat};
 use crate::pure::mux::{Mux, Nobody, Run, Taker};
 use crate::pure::session::World;
 use crate::pure::time::Time;
+use crate::telemetry::metrics::Direction;
 
 /// Replies from this size on are offered to the client's socket where they lie; smaller ones are
 /// collected, so that those of one turn leave in one write.
@@ -26,6 +27,14 @@ impl Driver {
         let mut world = gate.world.borrow_mut();
         let run = mux.deal_run(input, &mut Taking { driver: self, world: &mut world, now });
         (run, !std::mem::replace(&mut self.touched, true))
+    }
+
+    /// Gives the client what it takes at once of `bytes`, before which nothing waits.
+    pub(super) fn offer(&self, bytes: &[u8]) -> usize {
+        // Full or gone: the session's own task finds out which.
+        let taken = self.client.try_write(bytes).unwrap_or_default();
+        self.gate.cells.bytes.add(Direction::ClientOut, taken as u64);
+        taken
     }
 
     /// Bytes of a large reply from a shared connection that wait for the client.

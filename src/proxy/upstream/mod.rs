@@ -151,6 +151,14 @@ impl Upstream {
         waited
     }
 
+    /// Writes what the only session of a shared connection has pushed. If it has left meanwhile,
+    /// the connection's task knows.
+    pub(super) fn write_alone(&self, gate: &Gate) {
+        if let Self::Shared(shared) = self {
+            shared.write_alone(gate);
+        }
+    }
+
     /// Reads what is there; 0 bytes mean that the node has closed the connection.
     pub(super) fn poll_read(
         &mut self,

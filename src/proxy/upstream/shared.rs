@@ -1,6 +1,7 @@
 //! One connection that many sessions of a worker share, and the task that keeps it.
 //!
-//! Sessions push whole requests; what was pushed in one turn of the loop is written with one call.
+//! Sessions push whole requests; what was pushed in one turn of the loop is written with one call,
+//! by the connection's task, or by a session that has the connection to itself (see `alone`).
 //! What the node answers is read with one call, dealt out by [`Mux`], and written to each client
 //! right away, without waking the session's own task.
 //!
@@ -11,6 +12,7 @@
 //!   that have nothing in flight here go elsewhere.
 //! * Before a connection is given up, every session is told which of its bytes were not written.
 
+mod alone;
 mod deal;
 mod stall;
 
@@ -179,11 +181,17 @@ impl Shared {
         room
     }
 
-    /// Takes `requests` requests of `seat`.
-    pub(in crate::proxy) fn push(&self, seat: &Seat, bytes: &[u8], requests: usize) {
+    /// Takes `requests` requests of `seat`. Whether it is the only session, and ends its turn with
+    /// [`write_alone`](Self::write_alone); otherwise the connection's task writes.
+    #[must_use]
+    pub(in crate::proxy) fn push(&self, seat: &Seat, bytes: &[u8], requests: usize) -> bool {
         let mut inner = self.inner.borrow_mut();
         inner.mux.push(seat, bytes, requests);
-        inner.wake();
+        let is_alone = inner.seats.len() == 1;
+        if !is_alone {
+            inner.wake();
+        }
+        is_alone
     }
 
     /// Takes in what the node has answered by now.

@@ -56,3 +56,99 @@ pub struct Tally {
     /// Those that they have not.
     pub unguarded_reads: u64,
 }
+
+impl Tally {
+    /// What was admitted has been counted elsewhere.
+    pub const fn forget_requests(&mut self) {
+        self.reads = 0;
+        self.writes = 0;
+        self.connection = 0;
+    }
+
+    /// Whether nothing was counted but requests that were admitted: in quiet times, always.
+    pub fn is_plain(&self) -> bool {
+        // Taken apart by name, so that no count is forgotten; one sum, because this is asked in
+        // every turn and a comparison field by field takes five times as long.
+        let Self {
+            reads: _,
+            writes: _,
+            connection: _,
+            held,
+            released,
+            replayed_reads,
+            replayed_writes,
+            uncertain,
+            refused_timeout,
+            refused_full,
+            refused_policy,
+            refused_streamed,
+            proofs: [proof_a, proof_b, proof_c, proof_d, proof_e, proof_f],
+            restored,
+            restore_failures,
+            transactions_replayed,
+            watches_broken,
+            blocking_reissued,
+            subscription_gaps,
+            invalidations,
+            scans_restarted,
+            scripts_reloaded,
+            guarded_writes,
+            unguarded_writes,
+            guarded_reads,
+            unguarded_reads,
+        } = self;
+        let lost = held | released | replayed_reads | replayed_writes | uncertain;
+        let refused = refused_timeout | refused_full | refused_policy | refused_streamed;
+        let proofs = proof_a | proof_b | proof_c | proof_d | proof_e | proof_f;
+        let restored = restored | restore_failures | transactions_replayed | watches_broken;
+        let again = blocking_reissued | subscription_gaps | invalidations | scans_restarted;
+        let guarded = guarded_writes | unguarded_writes | guarded_reads | unguarded_reads;
+        lost | refused | proofs | restored | again | scripts_reloaded | guarded == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_admitted_requests_are_plain() {
+        let plain = Tally { reads: 1, writes: 2, connection: 3, ..Tally::default() };
+        assert!(plain.is_plain() && Tally::default().is_plain());
+        let counts: [fn(&mut Tally) -> &mut u64; 28] = [
+            |it| &mut it.held,
+            |it| &mut it.released,
+            |it| &mut it.replayed_reads,
+            |it| &mut it.replayed_writes,
+            |it| &mut it.uncertain,
+            |it| &mut it.refused_timeout,
+            |it| &mut it.refused_full,
+            |it| &mut it.refused_policy,
+            |it| &mut it.refused_streamed,
+            |it| &mut it.proofs[0],
+            |it| &mut it.proofs[1],
+            |it| &mut it.proofs[2],
+            |it| &mut it.proofs[3],
+            |it| &mut it.proofs[4],
+            |it| &mut it.proofs[5],
+            |it| &mut it.restored,
+            |it| &mut it.restore_failures,
+            |it| &mut it.transactions_replayed,
+            |it| &mut it.watches_broken,
+            |it| &mut it.blocking_reissued,
+            |it| &mut it.subscription_gaps,
+            |it| &mut it.invalidations,
+            |it| &mut it.scans_restarted,
+            |it| &mut it.scripts_reloaded,
+            |it| &mut it.guarded_writes,
+            |it| &mut it.unguarded_writes,
+            |it| &mut it.guarded_reads,
+            |it| &mut it.unguarded_reads,
+        ];
+        for (which, count) in counts.into_iter().enumerate() {
+            let mut tally = plain;
+            *count(&mut tally) = 1;
+            assert!(!tally.is_plain(), "count {which}");
+        }
+    }
+}

@@ -122,13 +122,20 @@ impl WorkerCells {
         self.request_upstream.observe(family, timing.upstream(), timing.count);
     }
 
+    /// Adds the requests that sessions admitted, and nothing else.
+    pub fn add_requests(&self, tally: &Tally) {
+        self.requests.add(RequestClass::Read, tally.reads);
+        self.requests.add(RequestClass::Write, tally.writes);
+        self.requests.add(RequestClass::Connection, tally.connection);
+    }
+
     /// Adds what sessions counted.
     pub fn add(&self, tally: &Tally) {
         // Taken apart by name, so that a new count does not compile until it is exported.
         let Tally {
-            reads,
-            writes,
-            connection,
+            reads: _,
+            writes: _,
+            connection: _,
             held,
             released,
             replayed_reads,
@@ -153,9 +160,7 @@ impl WorkerCells {
             guarded_reads,
             unguarded_reads,
         } = *tally;
-        self.requests.add(RequestClass::Read, reads);
-        self.requests.add(RequestClass::Write, writes);
-        self.requests.add(RequestClass::Connection, connection);
+        self.add_requests(tally);
         self.commands_held.add(held);
         self.commands_released.add(released);
         self.commands_replayed.add(RequestClass::Read, replayed_reads);

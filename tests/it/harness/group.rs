@@ -48,6 +48,19 @@ impl Group {
         [&self.primary].into_iter().chain(&self.replicas).collect()
     }
 
+    /// The node that Segue calls so.
+    pub(crate) fn by_name(&self, name: &str) -> &Server {
+        self.nodes()[usize::from(name.as_bytes()[0] - b'a')]
+    }
+
+    /// Waits until everybody else follows `primary`.
+    #[track_caller]
+    pub(crate) fn wait_behind(&self, primary: &Server) {
+        for node in self.nodes().into_iter().filter(|it| it.addr() != primary.addr()) {
+            eventually("the node follows", || node.follows(primary).then_some(()));
+        }
+    }
+
     pub(crate) fn wait_in_sync(&self) {
         for replica in &self.replicas {
             wait_in_sync(&self.primary, replica);

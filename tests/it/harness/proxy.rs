@@ -220,6 +220,17 @@ impl Proxy {
         });
     }
 
+    /// Waits until the status says that all nodes but the primary follow.
+    #[track_caller]
+    pub(crate) fn wait_followed(&self) {
+        eventually("Segue knows who follows", || {
+            let status = self.status();
+            let nodes = status["nodes"].as_array()?;
+            let up = nodes.iter().filter(|it| it["link_up"] == true).count();
+            (up + 1 == nodes.len()).then_some(())
+        });
+    }
+
     /// Waits until `count` failovers ended with a promotion.
     #[track_caller]
     pub(crate) fn wait_promotions(&self, count: usize) {

@@ -6,7 +6,7 @@
 //! begins with another seed. What fails says its seed.
 
 use super::{Change, Scene};
-use crate::harness::{Client, Kind, Server, Value};
+use crate::harness::{Client, Kind, Random, Server, Value};
 use std::env;
 
 on_both!(random_conversations_agree);
@@ -15,24 +15,6 @@ on_both!(random_conversations_agree);
 const SHORT: u64 = 24;
 const CLIENTS: usize = 3;
 const COMMANDS: usize = 30;
-
-/// A small generator (SplitMix64), so that a seed is all there is to a conversation.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut it = self.0;
-        it = (it ^ (it >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        it = (it ^ (it >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        it ^ (it >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
 
 /// What one client does. Keys are its own, so that clients do not disturb each other.
 type Command = Vec<String>;
