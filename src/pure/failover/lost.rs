@@ -344,6 +344,7 @@ impl Brain {
                 }
                 return self.abandon(now, node, reason);
             }
+            self.repoint_untold(node, since);
             self.adopt(now, node, false);
             return;
         }

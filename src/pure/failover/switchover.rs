@@ -26,6 +26,7 @@
 use super::account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
 use super::brain::{Brain, Doubt, Goal, Phase};
 use super::event::{Action, Note};
+use super::member::Member;
 use super::preflight::{Ask, NoTarget};
 use super::select::Ranked;
 use crate::pure::time::Time;
@@ -284,6 +285,16 @@ impl Brain {
         }
     }
 
+    /// A probe saw the target promoted at `since` or later, before its answer was here, or in its
+    /// place: then nobody has been sent behind it yet.
+    pub(super) fn repoint_untold(&mut self, to: NodeId, since: Time) {
+        let Some(from) = self.switch.as_ref().map(|it| it.from) else { return };
+        let is_told = |it: &Member| it.pending.is_some() || it.answered_at >= since;
+        if self.is_switch_to(to) && !self.member(from).is_some_and(is_told) {
+            self.repoint_all(to);
+        }
+    }
+
     /// The target was promoted: everybody is sent behind it at once. A ping of the old primary
     /// to its replicas in between would make their resynchronisation a full one.
     pub(super) fn repoint_all(&mut self, to: NodeId) {
@@ -351,7 +362,7 @@ impl Brain {
                 if stage != Stage::Repoint {
                     self.next_stage(now, Stage::Repoint);
                 }
-                let is_pending = |(node, it): (NodeId, &super::member::Member)| {
+                let is_pending = |(node, it): (NodeId, &Member)| {
                     it.pending.is_some() && (node == from || !it.health().is_down())
                 };
                 if !self.nodes().any(is_pending) {

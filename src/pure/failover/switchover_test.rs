@@ -2,8 +2,8 @@
 
 use super::story_test::{account, any_trouble, ask, check_settled, heal, outcome, serving, steady};
 use super::world_test::{Fault, World, params};
-use super::{Ask, Event, Order, Stage, Verdict};
-use crate::pure::topology::Epoch;
+use super::{Ask, Event, Note, Order, Stage, Verdict};
+use crate::pure::topology::{Epoch, Gate};
 use proptest::prelude::*;
 
 #[test]
@@ -53,6 +53,17 @@ fn nobody_follows_a_target_that_was_restarted_before_it_said_what_it_is() {
         let turned = |it: &Order| matches!(it, Order::Follow { node, .. } if node.0 == 0);
         assert!(!world.orders.iter().any(turned), "healed after {heal} ms");
     }
+}
+
+fn follows(world: &World) -> Vec<String> {
+    let word = |it: &Order| match it {
+        Order::Follow { node, primary, .. } => Some(format!("{} follows {}", node.0, primary.0)),
+        Order::Pause { .. }
+        | Order::Promote { .. }
+        | Order::Unpause { .. }
+        | Order::Reconnect { .. } => None,
+    };
+    world.orders.iter().filter_map(word).collect()
 }
 
 #[test]
@@ -171,6 +182,23 @@ fn a_promotion_without_an_answer_is_asked_again() {
     world.run(3_000);
     assert_eq!(serving(&world), Some(1));
     assert_eq!(world.nodes[0].follows, Some(1));
+}
+
+/// A probe tells of the promotion before its answer does. Left to whatever a second primary is given,
+/// the siblings would wait for their turn, and hear the old primary meanwhile.
+#[test]
+fn a_promotion_that_a_probe_confirms_sends_everybody_behind_it() {
+    let mut world = steady();
+    world.step(Event::Asked(ask(Some("n1"))));
+    while !matches!(world.route.gate, Gate::Held) || world.route.epoch == Epoch(1) {
+        world.run(1);
+    }
+    world.fault(Fault::LoseAnswer { carried_out: true });
+    world.run(2_000);
+    assert_eq!(outcome(&world), Verdict::Done);
+    assert_eq!(follows(&world), ["2 follows 1", "0 follows 1"]);
+    let demoting = |it: &Note| matches!(it, Note::Demoting { .. } | Note::Repointing { .. });
+    assert!(!world.notes.iter().any(demoting), "{:?}", world.notes);
 }
 
 #[test]

@@ -99,8 +99,9 @@ fn cut_then_killed(stage: &mut Stage<'_>) {
     stage.load.wait_any_rounds(20);
     stage.hurt();
     stage.kill(0);
-    stage.heal();
     stage.promoted(&[1, 2]);
+    // Not before: its kernel would still send what its process had left.
+    stage.heal();
     stage.rounds(5, 20);
     stage.restart(0, true);
 }
@@ -115,9 +116,10 @@ fn one_cut_then_killed(stage: &mut Stage<'_>) {
     stage.load.wait_any_rounds(20);
     stage.hurt();
     stage.kill(0);
-    stage.heal();
     let new = stage.promoted(&[1, 2]);
     assert_ne!(new, behind, "the replica that was behind was promoted");
+    // Not before: its kernel would still send what its process had left.
+    stage.heal();
     stage.rounds(5, 20);
     stage.restart(0, true);
 }
