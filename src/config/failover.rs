@@ -98,7 +98,8 @@ impl Failover {
         self.enabled
     }
 
-    /// How long one failover may take before it is begun again.
+    /// How long one failover may take before it is reported as overdue, and before a primary that came
+    /// back without its data may serve if nobody else can.
     pub const fn timeout(&self) -> Duration {
         self.timeout
     }

@@ -16,7 +16,7 @@ const WAIT_MAX: Duration = Duration::from_secs(13);
 pub(crate) enum Promise {
     /// No error at all.
     Nothing,
-    /// Likewise, but replicas hear so badly that they may confirm a guarded write too late.
+    /// Likewise, but replicas may confirm a guarded write too late, or never.
     Unconfirmed,
     /// `-UNCERTAIN` for what was in flight.
     Uncertain,

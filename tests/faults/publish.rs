@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
-use std::{fs, io};
+use std::{env, fs, io};
 
 const BEGIN: &str = "<!-- made by `make faults`: begin -->";
 const END: &str = "<!-- made by `make faults`: end -->";
@@ -46,9 +46,10 @@ fn section(account: &Account, rows: &[Row], took: Duration) -> String {
     // A String takes everything.
     let _ = writeln!(
         text,
-        "\n{}, `make faults`: {} runs in {} min, seeds {} to {}; {} operations checked, {} changes \
+        "\n{}, `{}`: {} runs in {} min, seeds {} to {}; {} operations checked, {} changes \
          of primary; {} runs failed, {} were not possible.\n{}; {}; {}; Linux {}.\n",
         now.split('T').next().unwrap_or_default(),
+        command(),
         account.results.len(),
         took.as_secs().div_ceil(60),
         seeds.iter().min().copied().unwrap_or_default(),
@@ -65,6 +66,12 @@ fn section(account: &Account, rows: &[Row], took: Duration) -> String {
     text.push_str(&account.table(rows));
     text.push('\n');
     text
+}
+
+/// What runs this again.
+fn command() -> String {
+    let args: Vec<_> = env::args().skip(1).collect();
+    format!("cargo test --test faults -- {}", args.join(" "))
 }
 
 /// The first two words that matter of `--version`.

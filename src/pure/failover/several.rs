@@ -1,9 +1,11 @@
 //! Several deciders and no coordinator: how they keep out of each other's way.
 //!
 //! All of them see a dead primary within the same millisecond, because its connections break
-//! for all of them. So before anybody is promoted each one waits for a moment of its own, drawn
-//! from its seed and the epoch; then asks *every* node that is up again, and goes on only when
-//! all of them have answered. Who finds that another decider was faster follows it.
+//! for all of them. So before anybody is promoted in place of one that is down each one waits for a
+//! moment of its own, drawn from its seed and the epoch; then asks *every* node that is up again, and
+//! goes on only when all of them have answered. Who finds that another decider was faster follows it.
+//! Two promotions do not wait: what a primary that came back without its data is about to make its
+//! replicas throw away cannot, and an operator's word is for one decider alone.
 //!
 //! What is left is the time between that look and the order's arrival, about one round trip.
 //! In it, two deciders that rank differently (they do not reach the same nodes) can promote two

@@ -2,7 +2,7 @@
 //!
 //! Only the server's exact texts count, and only as the top-level reply of a command that could
 //! not have made the text itself: a script can return any error, and an admin can unblock a
-//! client. Source: `facts/redis.md` section 6, seen on Redis 7.0.15 and Valkey 9.1.2.
+//! client. Source: the servers' own texts, as Redis 7.0.15 and Valkey 9.1.2 send them.
 
 /// Why a node did not run a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,8 +3,7 @@
 //! It is *state*, never a log of commands: whatever a session did, restoring it costs one
 //! short burst. A change counts when the node has confirmed it, in the order of replies.
 //!
-//! Source: the connection state table of `facts/redis.md` (section 5), taken from
-//! `struct client` and `clearClientConnectionState` of the servers.
+//! Source: `struct client` and `clearClientConnectionState` of the servers.
 
 use super::subscription::Subscriptions;
 use super::tracking::Tracking;

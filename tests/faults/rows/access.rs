@@ -9,10 +9,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("F26a", "a second password is added, then the primary dies", rotated).setup(logged_in),
     Row::new("F26b", "the password is changed, the primary dies, it is put right", changed)
         .setup(logged_in)
-        .plain_only()
         .promise(Promise::Errors(&["WRONGPASS", "NOAUTH", "EXECABORT"])),
     Row::new("F26c", "the successor has no room for so many clients", crowded)
-        .plain_only()
         .promise(Promise::Errors(&["ERR", "TRYAGAIN", "EXECABORT"])),
 ];
 

@@ -9,9 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("F1", "primary killed", primary_killed).bounded(2),
     Row::new("F8", "successor killed during its promotion", successor_killed).bounded(2),
     Row::new("F9", "new primary killed at once", killed_twice),
-    Row::new("F10a", "both replicas killed", replicas_killed)
-        .plain_only()
-        .promise(Promise::Nothing),
+    Row::new("F10a", "both replicas killed", replicas_killed).promise(Promise::Unconfirmed),
     Row::new("F10b", "primary and a replica killed", two_killed),
     Row::new("F11a", "all killed, back in any order, data on disk", all_killed)
         .setup(on_disk)

@@ -21,8 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         .bounded(1),
     Row::new("F6", "a Segue and the primary cut from the rest", minority)
         .setup(two_sides)
-        .needs_namespaces()
-        .plain_only(),
+        .needs_namespaces(),
     Row::new("F7", "bridge, island, ring: everybody sees somebody", partial)
         .setup(talkative)
         .needs_namespaces()

@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
         .bounded(1),
     Row::new("F24b", "FAILOVER of the server, Segue follows", failover_command)
         .needs_namespaces()
-        .promise(Promise::Nothing),
+        .promise(Promise::Unconfirmed),
 ];
 
 /// Changes of one run.
@@ -74,7 +74,9 @@ fn lossy_switchovers(stage: &mut Stage<'_>) {
     stage.heal();
 }
 
-/// The server drains itself; what it refuses meanwhile is proof that it did not run.
+/// The server drains itself; what it refuses meanwhile is proof that it did not run. It holds writes
+/// until the replica says that it is in step, which it does once a second: a guarded write that was
+/// executed just before may be confirmed too late.
 fn failover_command(stage: &mut Stage<'_>) {
     for _ in 0..FAILOVERS {
         let old = stage.settled();

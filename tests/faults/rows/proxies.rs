@@ -4,12 +4,13 @@ use super::Row;
 use crate::stage::{Setup, Stage};
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("F18a", "a Segue killed; its clients go to the other", killed)
-        .setup(|| Setup { proxies: 2, reconnect: true, ..Setup::default() })
-        .plain_only(),
+    Row::new("F18a", "a Segue killed; its clients go to the other", killed).setup(|| Setup {
+        proxies: 2,
+        reconnect: true,
+        ..Setup::default()
+    }),
     Row::new("F18b", "a Segue and the primary stopped, both resumed later", stopped)
-        .setup(|| Setup { proxies: 2, ..Setup::default() })
-        .plain_only(),
+        .setup(|| Setup { proxies: 2, ..Setup::default() }),
 ];
 
 fn killed(stage: &mut Stage<'_>) {

@@ -7,27 +7,22 @@ use crate::stage::{Setup, Stage};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("F13a", "BUSY: a script runs for too long", busy)
-        .plain_only()
         .setup(|| server(&["--busy-reply-threshold", "50"]))
         .promise(Promise::Errors(&["BUSY", "EXECABORT"])),
     Row::new("F13b", "OOM: maxmemory reached", out_of_memory)
-        .plain_only()
         .setup(|| server(&[]))
         .promise(Promise::Errors(&["OOM", "EXECABORT"])),
     Row::new("F13c", "MISCONF: a snapshot failed", misconfigured)
-        .plain_only()
         .setup(|| server(&["--enable-protected-configs", "yes"]))
         .promise(Promise::Errors(&["MISCONF", "EXECABORT"])),
     Row::new("F13d", "NOREPLICAS: too few replicas for the server", no_replicas)
-        .plain_only()
         .setup(|| server(&[]))
         .promise(Promise::Errors(&["NOREPLICAS", "EXECABORT"])),
     Row::new("F13e", "READONLY: roles swapped behind Segue's back", read_only),
     Row::new("F13f", "LOADING: the primary loads its data again", loading)
-        .plain_only()
         // Otherwise so small a file is loaded without a word: silence, not LOADING.
         .setup(|| server(&["--loading-process-events-interval-bytes", "1024"]))
-        .promise(Promise::Nothing),
+        .promise(Promise::Unconfirmed),
 ];
 
 fn server(extra: &[&str]) -> Setup {

@@ -8,17 +8,14 @@ use crate::stage::{Setup, Stage};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("F14a", "every fsync takes 200 ms", slow_disk)
-        .plain_only()
         .setup(|| shimmed("always"))
-        .promise(Promise::Nothing),
+        .promise(Promise::Unconfirmed),
     Row::new("F14b", "the disk is full", full_disk)
-        .plain_only()
         .setup(|| shimmed("everysec"))
         .promise(Promise::Errors(&["MISCONF", "EXECABORT"])),
     Row::new("F17", "clocks jump by an hour and drift", clock_jumps)
         .setup(|| Setup { is_shimmed: true, ..Setup::default() })
-        .promise(Promise::Nothing)
-        .plain_only(),
+        .promise(Promise::Unconfirmed),
 ];
 
 /// A command waits for one or two of them: longer than `suspect_after`, shorter than `down_after` of the shipped configuration.

@@ -12,8 +12,7 @@ pub(super) const ROWS: &[Row] = &[
         .promise(Promise::Nothing),
     Row::new("F15b", "200 ms of round trip between Segue and the nodes", distant)
         .setup(|| Setup { is_relayed: true, ..Setup::default() })
-        .plain_only()
-        .promise(Promise::Nothing),
+        .promise(Promise::Unconfirmed),
 ];
 
 /// One way.

@@ -10,8 +10,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("F12a", "primary killed while a replica is in full sync", half_synced).bounded(1),
     Row::new("F12b", "only a half-synced replica is left; the primary returns", only_half_synced)
         .setup(on_disk)
-        .promise(Promise::Errors(&["TRYAGAIN"]))
-        .plain_only(),
+        .promise(Promise::Errors(&["TRYAGAIN"])),
 ];
 
 /// Keys that make the copy long, and how long each takes.
