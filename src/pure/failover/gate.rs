@@ -53,6 +53,7 @@ impl Brain {
         self.conflict.clear();
         self.reason = None;
         self.rejected.clear();
+        self.members.iter_mut().for_each(|it| it.failed = None);
         // From now on it is our choice, and no longer one that somebody else may have promoted.
         if let Some(member) = self.member_mut(node) {
             member.replica_run = None;

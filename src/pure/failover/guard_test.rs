@@ -2,7 +2,7 @@
 
 use super::story_test::serving;
 use super::world_test::{Fault, World, params};
-use super::{Event, Note};
+use super::{Event, Note, Outcome};
 use crate::pure::topology::{Epoch, Gate, NodeId, Signal, SignalKind};
 
 fn steady() -> World {
@@ -180,6 +180,50 @@ fn a_candidate_that_was_restarted_is_judged_anew() {
     let is_restarted = |it: &Note| matches!(it, Note::PromotionFailed { reason, .. } if reason.contains("restarted"));
     assert!(world.notes.iter().any(is_restarted), "{:?}", world.notes);
     assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+}
+
+/// The same, but a last look before the order found the other process, and nothing was sent.
+#[test]
+fn a_refusal_holds_for_the_process_that_was_chosen() {
+    let mut world = steady();
+    world.nodes[2].is_frozen = true;
+    world.run(200);
+    world.fault(Fault::LoseAnswer { carried_out: false });
+    world.fault(Fault::Kill(0));
+    world.run_until_ordered();
+    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
+    world.fault(Fault::Kill(1));
+    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
+    (world.nodes[1].replid, world.nodes[1].offset) = (history, offset);
+    let order = world.orders.last().expect("ordered").clone();
+    world.step(Event::Ordered { order, outcome: Outcome::Refused("restarted".to_owned()) });
+    world.run(2_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+}
+
+/// Each time that node 1 is told, it dies, and is back before anybody counts it as down.
+#[test]
+fn whoever_dies_of_its_promotion_is_chosen_no_more_than_twice() {
+    let mut world = steady();
+    world.nodes[2].is_frozen = true;
+    world.run(200);
+    world.nodes[2].is_frozen = false;
+    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
+    world.fault(Fault::Kill(0));
+    for _ in 0..4_000 {
+        if world.promoted.iter().all(|it| it.1 == NodeId(1)) {
+            world.fault(Fault::LoseAnswer { carried_out: false });
+        }
+        let told = world.promoted.len();
+        world.run(1);
+        if world.promoted.len() > told && world.promoted[told].1 == NodeId(1) {
+            world.fault(Fault::Kill(1));
+            world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
+            (world.nodes[1].replid, world.nodes[1].offset) = (history, offset);
+        }
+    }
+    let times = world.promoted.iter().filter(|it| it.1 == NodeId(1)).count();
+    assert_eq!((serving(&world), times), (Some(2), 2), "{:?}", world.promoted);
 }
 
 #[test]

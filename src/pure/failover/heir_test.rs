@@ -1,7 +1,7 @@
 //! Stories of somebody else's decision: who is followed, who is not yet, and what does not hide it.
 
 use super::super::story_test::{serving, steady};
-use super::super::world_test::{Fault, World};
+use super::super::world_test::{Fault, World, params};
 use super::super::{Note, Order};
 
 /// Node 1 runs as a process that nobody saw as a replica, and is primary.
@@ -69,4 +69,31 @@ fn a_reconnection_under_way_does_not_hide_an_heir() {
     world.run(500);
     assert_eq!(serving(&world), Some(heir), "{:?}", world.notes);
     assert!(world.promoted.is_empty(), "it was somebody else's decision");
+}
+
+/// Another proxy promoted node 1 on its side of a cut, and sent node 2 behind it; ours is the side of
+/// the old primary. Healed, either may be heard first, and neither is trusted at its first word.
+#[test]
+fn a_successor_behind_a_cut_is_followed_and_neither_demoted_nor_robbed() {
+    for first in [1, 2] {
+        let mut params = params();
+        params.detect.rise = 5;
+        let mut world = World::new(3, params);
+        world.run(500);
+        [1, 2].map(|it| world.fault(Fault::Cut(it)));
+        world.run(2_000);
+        world.promote_by_hand(1);
+        let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);
+        world.nodes[2].follows = Some(1);
+        world.nodes[2].offset = world.nodes[1].offset;
+        (world.nodes[2].descends, world.nodes[2].replid) = (fork, history);
+        assert_eq!(serving(&world), Some(0));
+        world.fault(Fault::Heal(first));
+        world.run(200);
+        world.fault(Fault::Heal(3 - first));
+        world.run(1_500);
+        assert_eq!(serving(&world), Some(1), "{first} first: {:?}", world.notes);
+        let robs = |it: &Order| matches!(it, Order::Follow { primary, .. } if primary.0 == 0);
+        assert!(!world.orders.iter().any(robs), "{first} first: {:?}", world.orders);
+    }
 }

@@ -17,7 +17,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// A replica whose link still looks up has drained when nothing changed for so many probes.
 const DRAIN_PROBES: u32 = 2;
 
-/// A node that refused to be promoted is not asked again before this.
+/// Whose promotion came to nothing is not chosen again before this.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 impl Brain {
@@ -29,12 +29,12 @@ impl Brain {
             let reason = self.why_lost(node, loss);
             self.note(Note::PrimaryLost { primary: node, reason });
         }
-        // First of all: a witness, or nobody to ask, may be what takes so long.
-        self.watch_the_clock(now);
         if !self.params.enabled {
             let reason = format!("{} and failover.enabled is false", self.why_lost(node, loss));
             return self.wait(now, reason);
         }
+        // First of all: a witness, or nobody to ask, may be what takes so long.
+        self.watch_the_clock(now);
         if loss == Loss::Down {
             if let Some(witness) = self.witness(now, node) {
                 return self.spare(now, node, witness);
@@ -166,9 +166,7 @@ impl Brain {
                     Health::Unknown => Err(Reject::NotUp(Cause::Silent)),
                     // An order of ours on its way to it could undo the promotion.
                     Health::Up if member.is_being_turned() => Err(Reject::Unheard),
-                    Health::Up if member.refused_until.is_some_and(|it| now < it) => {
-                        Err(Reject::RefusedBefore)
-                    }
+                    Health::Up if member.has_just_failed(now) => Err(Reject::RefusedBefore),
                     Health::Up => member.report_since(since).ok_or(Reject::Unheard),
                 };
                 Candidate { node: other, report, priority: member.spec.priority }
@@ -389,17 +387,19 @@ impl Brain {
             // What could not be sent now may have arrived before: then only this node will do.
             Outcome::NotSent(_) if promotion.is_uncertain => {}
             Outcome::Refused(reason) | Outcome::NotSent(reason) => {
-                if let Some(member) = self.member_mut(node) {
-                    member.refused_until = Some(now + REFUSAL_PAUSE);
-                }
                 self.abandon(now, node, reason);
             }
         }
     }
 
     /// Gives a candidate up; the next one gets an epoch of its own. A process that took its place
-    /// is another candidate, and may be that next one.
+    /// is another candidate, and may be that next one; once.
     fn abandon(&mut self, now: Time, node: NodeId, reason: String) {
+        if let Phase::Promoting(Promotion { run_id, .. }) = self.phase
+            && let Some(member) = self.member_mut(node)
+        {
+            member.fail(run_id, now + REFUSAL_PAUSE);
+        }
         self.doubt_old_primary(now, &reason);
         self.note(Note::PromotionFailed { node, reason });
         self.phase = self.looking_again();
@@ -432,7 +432,6 @@ impl Brain {
         self.open(node, epoch);
         self.note(Note::FailedOver { from, to: node, epoch, held, followed, planned });
         for member in &mut self.members {
-            member.refused_until = None;
             member.joining_from = None;
             member.quiet_until = now;
             member.remark = None;

@@ -23,6 +23,18 @@ pub(super) struct Pending {
     pub(super) order: Order,
 }
 
+/// A promotion that came to nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failed {
+    /// The process that was chosen.
+    run_id: RunId,
+    /// It is not chosen again before this.
+    until: Time,
+    /// Nor is another process of the node, if it was not the first time in this failover: it may be
+    /// the promotion that the node dies of.
+    is_repeated: bool,
+}
+
 /// One node.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -61,8 +73,7 @@ pub(super) struct Member {
     /// It was put to it after it had spoken for the primary.
     pub(super) has_testified: bool,
     pub(super) fence: Standing,
-    /// It refused a promotion; not asked again before this.
-    pub(super) refused_until: Option<Time>,
+    pub(super) failed: Option<Failed>,
     /// What was said about it last, so that it is not said again.
     pub(super) remark: Option<String>,
 }
@@ -90,7 +101,7 @@ impl Member {
             test: None,
             has_testified: false,
             fence: Standing::new(now),
-            refused_until: None,
+            failed: None,
             remark: None,
         }
     }
@@ -110,6 +121,18 @@ impl Member {
             Some(it) => matches!(it.order, Order::Promote { .. } | Order::Follow { .. }),
             None => false,
         }
+    }
+
+    /// Its promotion came to nothing: the process `run_id` waits until then.
+    pub(super) fn fail(&mut self, run_id: RunId, until: Time) {
+        self.failed = Some(Failed { run_id, until, is_repeated: self.failed.is_some() });
+    }
+
+    /// Whether a promotion of what runs there came to nothing a moment ago.
+    pub(super) fn has_just_failed(&self, now: Time) -> bool {
+        let run_id = self.report().map(|it| it.run_id);
+        self.failed
+            .is_some_and(|it| now < it.until && (it.is_repeated || run_id == Some(it.run_id)))
     }
 
     pub(super) fn report(&self) -> Option<&Report> {

@@ -11,7 +11,7 @@ use super::member::Member;
 use super::params::Rejoin;
 use super::probed::{Endpoint, NodeSpec};
 use crate::pure::time::Time;
-use crate::pure::topology::{Follower, Link, LinkState, NodeId, Report};
+use crate::pure::topology::{Follower, Kinship, Link, LinkState, NodeId, Report};
 use std::time::Duration;
 
 /// Between two orders to the same node.
@@ -95,8 +95,12 @@ impl Brain {
         let is_forsaken = self.is_forsaken(node, report);
         let rejoin = if is_forsaken { Rejoin::Auto } else { self.params.rejoin };
         let Some(link) = report.link() else {
-            return Some(self.examine_primary(report, primary, member, rejoin));
+            let is_ours = !self.is_replacing(node, report);
+            return is_ours.then(|| self.examine_primary(report, primary, member, rejoin));
         };
+        if self.follows_a_successor(now, report, link) {
+            return None;
+        }
         Some(if self.is_behind(serving, report, link) {
             Finding::InOrder
         } else if rejoin == Rejoin::Off {
@@ -106,6 +110,20 @@ impl Brain {
         } else {
             Finding::Repoint
         })
+    }
+
+    /// Whether a replica has a history that replaces ours, of a node from which it receives though we
+    /// do not reach it, or which is back and not trusted yet: what it has would be thrown away.
+    fn follows_a_successor(&self, now: Time, report: &Report, link: &Link) -> bool {
+        let Some(anchor) = self.serving.as_ref().map(|it| &it.anchor) else { return false };
+        let fresh = self.fresh_from(now);
+        let leads = |(node, it): (NodeId, &Member)| {
+            it.is_at(&link.host, link.port)
+                && !it.health().is_up()
+                && (matches!(link.state, LinkState::Up { .. })
+                    || it.answer_since(fresh).is_some_and(|it| self.is_replacing(node, it)))
+        };
+        self.lineage.kinship(report, anchor) == Kinship::Successor && self.nodes().any(leads)
     }
 
     /// What is to be done about a second primary.

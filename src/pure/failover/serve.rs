@@ -5,6 +5,7 @@
 
 use super::brain::{Brain, Goal, Loss, Phase};
 use super::event::Note;
+use super::member::Member;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
 use crate::pure::topology::{Gate, Kinship, LinkState, NodeId, Report};
@@ -156,6 +157,10 @@ impl Brain {
             self.lose(now, Loss::Down);
         } else if self.is_deposed(now) {
             self.lose(now, Loss::Deposed);
+        } else if let Some(leader) = self.led_by(now)
+            && let Some(witness) = self.witness(now, leader)
+        {
+            self.spare(now, leader, witness);
         } else if let Some(reason) = primary.report().and_then(|it| self.unproven(it)) {
             self.wait(now, reason);
         }
@@ -183,19 +188,25 @@ impl Brain {
                         theirs.is_primary() && self.can_be_saved_from(node, theirs)
                     })
             });
-        let is_leaderless =
-            || held_for >= self.params.detect.down_after && !self.is_led_elsewhere(now);
+        let is_leaderless = || {
+            let fresh = self.fresh_from(now);
+            let claims = |it: &Member| {
+                !it.health().is_up() && it.answer_since(fresh).is_some_and(Report::is_primary)
+            };
+            held_for >= self.params.detect.down_after
+                && !self.members.iter().any(claims)
+                && self.led_by(now).is_none()
+        };
         (saves || is_leaderless()) && self.members.iter().any(|it| it.is_at(&link.host, link.port))
     }
 
-    /// Whether a node that we have given up leads others all the same: it answers again and says
-    /// that it is primary, though it is not trusted yet; or somebody still receives from it.
-    fn is_led_elsewhere(&self, now: Time) -> bool {
-        let fresh = self.fresh_from(now);
-        self.nodes().filter(|(_, it)| it.health().is_down()).any(|(node, it)| {
-            it.answer_since(fresh).is_some_and(Report::is_primary)
-                || self.witness(now, node).is_some()
-        })
+    /// Where our primary is a replica now: a node that only we do not reach, since others receive from
+    /// it, or are asked whether they do.
+    fn led_by(&self, now: Time) -> Option<NodeId> {
+        let own = self.serving.as_ref().and_then(|it| self.member(it.node))?;
+        own.report_since(self.fresh_from(now))?.link()?;
+        let mut away = self.nodes().filter(|(_, it)| !it.health().is_up()).map(|it| it.0);
+        away.find(|it| self.witness(now, *it).is_some() || self.is_being_asked(now, *it))
     }
 
     /// Lets commands flow to the primary again; nothing has changed but the time. If it was
@@ -272,17 +283,29 @@ impl Brain {
         let fresh = self.fresh_from(now);
         let claims = self.nodes().filter(|it| it.0 != serving).filter_map(|(node, member)| {
             let report = member.report_since(fresh.max(member.answered_at))?;
-            let is_promoted = report.is_primary()
-                && !report.loading
-                && member.replica_run == Some(report.run_id)
-                && !self.is_forsaken(node, report);
             // Our own order to demote it may still be on its way to it.
-            (is_promoted && !member.is_being_turned()).then_some((node, report))
+            let is_promoted = self.is_promoted(node, report) && !member.is_being_turned();
+            is_promoted.then_some((node, report))
         });
         claims
             .filter(|(_, report)| self.outranks(report, ours))
             .max_by_key(|(_, it)| (it.descends.map(|it| it.1), std::cmp::Reverse(it.run_id)))
             .map(|it| it.0)
+    }
+
+    /// Whether somebody promoted what runs there.
+    fn is_promoted(&self, node: NodeId, report: &Report) -> bool {
+        report.is_primary()
+            && !report.loading
+            && self.member(node).is_some_and(|it| it.replica_run == Some(report.run_id))
+            && !self.is_forsaken(node, report)
+    }
+
+    /// Whether `report` of `node` says that it replaces our primary: it is followed as soon as it
+    /// counts as up, and until then nobody is turned away from it.
+    pub(super) fn is_replacing(&self, node: NodeId, report: &Report) -> bool {
+        let Some(serving) = &self.serving else { return false };
+        self.is_promoted(node, report) && self.outranks(report, &serving.anchor)
     }
 
     /// Who replaces what is back as another process of the primary, and has more of what was served:

@@ -158,6 +158,12 @@ impl Brain {
         }
     }
 
+    /// Whether somebody who spoke for `node` is being asked.
+    pub(super) fn is_being_asked(&self, now: Time, node: NodeId) -> bool {
+        let since = self.member(node).map_or(now, |it| it.detector.alive_at());
+        self.words(now, node, since).iter().any(|(_, it)| matches!(it, Word::Asked))
+    }
+
     /// Whether others lost the primary as well; why not, if that is not known.
     pub(super) fn corroborate(&mut self, now: Time, node: NodeId) -> Result<(), String> {
         let Some(primary) = self.member(node) else { return Ok(()) };
