@@ -99,7 +99,8 @@ pub(super) async fn connect(
 
 /// The last look at a candidate before it is promoted. Somebody else may have done it, or have
 /// promoted another one and told this one to follow that; or it was restarted, and what answers
-/// is not what was chosen. The command that comes next goes to the process that answers here.
+/// is not what was chosen. The command that comes next goes to the process that answers here. One
+/// that loads, or does not say what it is, was not told now, and may have been told before.
 async fn look_again(
     connection: &mut Connection,
     follows: Option<&Endpoint>,
@@ -116,7 +117,7 @@ async fn look_again(
         .and_then(|it| text(it))
         .and_then(|it| Report::parse(&String::from_utf8_lossy(it)).ok());
     let Some(report) = report else {
-        return Some(Outcome::Refused("it does not say what it is".to_owned()));
+        return Some(Outcome::NotSent("it does not say what it is".to_owned()));
     };
     settled(&report, follows, process)
 }
@@ -127,7 +128,7 @@ fn settled(report: &Report, follows: Option<&Endpoint>, process: Option<RunId>) 
         return Some(Outcome::Refused("it was restarted since it was chosen".to_owned()));
     }
     if report.loading {
-        return Some(Outcome::Refused("it is loading its data set".to_owned()));
+        return Some(Outcome::NotSent("it is loading its data set".to_owned()));
     }
     match (report.link(), follows) {
         (None, _) => Some(Outcome::Done),

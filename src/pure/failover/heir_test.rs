@@ -80,7 +80,8 @@ fn a_successor_behind_a_cut_is_followed_and_neither_demoted_nor_robbed() {
         params.detect.rise = 5;
         let mut world = World::new(3, params);
         world.run(500);
-        [1, 2].map(|it| world.fault(Fault::Cut(it)));
+        world.fault(Fault::Cut(1));
+        world.fault(Fault::Cut(2));
         world.run(2_000);
         world.promote_by_hand(1);
         let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);

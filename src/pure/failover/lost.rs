@@ -342,8 +342,11 @@ impl Brain {
                 }
                 return self.abandon(now, node, reason);
             }
-            self.repoint_untold(node, since);
+            let untold = self.untold(node, since);
             self.adopt(now, node, false);
+            for it in untold {
+                self.order_to_follow(it, node);
+            }
             return;
         }
         // Its process is gone, and with it whatever it was told. No client byte went there.

@@ -32,7 +32,7 @@ impl Brain {
             return self.follow(now, heir);
         }
         self.recollect(now);
-        if let Some(reason) = self.trouble() {
+        if let Some(reason) = self.trouble().or_else(|| self.replaced(now)) {
             return self.hold(now, node, reason);
         }
         if self.is_epoch_of_another(node) {
@@ -146,7 +146,10 @@ impl Brain {
             return self.follow(now, heir);
         }
         if self.is_well() {
-            return self.release(now);
+            return match self.replaced(now) {
+                Some(reason) => self.reason = Some(reason),
+                None => self.release(now),
+            };
         }
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
@@ -301,8 +304,22 @@ impl Brain {
             && !self.is_forsaken(node, report)
     }
 
-    /// Whether `report` of `node` says that it replaces our primary: it is followed as soon as it
-    /// counts as up, and until then nobody is turned away from it.
+    /// Why nothing more is sent to our primary: a node says that it was promoted in its place, and is
+    /// followed as soon as it counts as up.
+    fn replaced(&self, now: Time) -> Option<String> {
+        let fresh = self.fresh_from(now);
+        let (node, _) = self.nodes().find(|(node, it)| {
+            !it.health().is_up()
+                && !it.is_being_turned()
+                && it
+                    .answer_since(fresh.max(it.answered_at))
+                    .is_some_and(|it| self.is_replacing(*node, it))
+        })?;
+        Some(format!("{} was promoted in its place, and is heard again", self.name(node)))
+    }
+
+    /// Whether `report` of `node` says that it replaces our primary: until it is followed, neither it
+    /// nor who follows it is turned away.
     pub(super) fn is_replacing(&self, node: NodeId, report: &Report) -> bool {
         let Some(serving) = &self.serving else { return false };
         self.is_promoted(node, report) && self.outranks(report, &serving.anchor)

@@ -26,7 +26,6 @@
 use super::account::{Account, Millis, PhaseAccount, Progress, Stage, Verdict};
 use super::brain::{Brain, Doubt, Goal, Phase};
 use super::event::{Action, Note};
-use super::member::Member;
 use super::preflight::{Ask, NoTarget};
 use super::select::Ranked;
 use crate::pure::time::Time;
@@ -285,29 +284,33 @@ impl Brain {
         }
     }
 
-    /// A probe saw the target promoted at `since` or later, before its answer was here, or in its
-    /// place: then nobody has been sent behind it yet.
-    pub(super) fn repoint_untold(&mut self, to: NodeId, since: Time) {
-        let Some(from) = self.switch.as_ref().map(|it| it.from) else { return };
-        let is_told = |it: &Member| it.pending.is_some() || it.answered_at >= since;
-        if self.is_switch_to(to) && !self.member(from).is_some_and(is_told) {
-            self.repoint_all(to);
-        }
-    }
-
     /// The target was promoted: everybody is sent behind it at once. A ping of the old primary
     /// to its replicas in between would make their resynchronisation a full one.
     pub(super) fn repoint_all(&mut self, to: NodeId) {
-        let Some(from) = self.switch.as_ref().map(|it| it.from) else { return };
-        let Some(replid) = self.serving.as_ref().map(|it| it.anchor.replid) else { return };
-        let siblings = self.nodes().filter(|(node, it)| {
-            let follows = it.report().is_some_and(|it| it.replid == replid && !it.is_primary());
-            *node != to && *node != from && follows && it.pending.is_none() && it.health().is_up()
-        });
-        let order: Vec<NodeId> = siblings.map(|it| it.0).chain([from]).collect();
-        for node in order {
+        for node in self.everybody_else(to) {
             self.order_to_follow(node, to);
         }
+    }
+
+    /// Who has not been sent behind the target yet, because a probe saw it promoted at `since` or later,
+    /// before its answer was here or in its place.
+    pub(super) fn untold(&self, to: NodeId, since: Time) -> Vec<NodeId> {
+        let from = self.switch.as_ref().and_then(|it| self.member(it.from));
+        let is_told = from.is_some_and(|it| it.pending.is_some() || it.answered_at >= since);
+        if is_told || !self.is_switch_to(to) { Vec::new() } else { self.everybody_else(to) }
+    }
+
+    /// The siblings first, and the old primary.
+    fn everybody_else(&self, to: NodeId) -> Vec<NodeId> {
+        let Some(from) = self.switch.as_ref().map(|it| it.from) else { return Vec::new() };
+        let Some(served) = self.serving.as_ref().map(|it| it.anchor.replid) else {
+            return Vec::new();
+        };
+        let siblings = self.nodes().filter(|(node, it)| {
+            let follows = it.report().is_some_and(|it| it.replid == served && !it.is_primary());
+            *node != to && *node != from && follows && it.pending.is_none() && it.health().is_up()
+        });
+        siblings.map(|it| it.0).chain([from]).collect()
     }
 
     /// Something went wrong before the promotion was ordered: all is as it was.
@@ -362,7 +365,7 @@ impl Brain {
                 if stage != Stage::Repoint {
                     self.next_stage(now, Stage::Repoint);
                 }
-                let is_pending = |(node, it): (NodeId, &Member)| {
+                let is_pending = |(node, it): (NodeId, &super::member::Member)| {
                     it.pending.is_some() && (node == from || !it.health().is_down())
                 };
                 if !self.nodes().any(is_pending) {

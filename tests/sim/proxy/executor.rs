@@ -105,7 +105,7 @@ impl Sim {
                 Reply::Over(Outcome::Refused("restarted".to_owned()))
             }
             Some((Finding::Good(report), _)) if report.loading => {
-                Reply::Over(Outcome::Refused("loading".to_owned()))
+                Reply::Over(Outcome::NotSent("loading".to_owned()))
             }
             Some((Finding::Good(report), _)) if report.is_primary() => Reply::Over(Outcome::Done),
             Some((Finding::Good(report), _)) if follows_another(&report, order) => {
@@ -114,7 +114,7 @@ impl Sim {
             Some((Finding::Good(_) | Finding::Impaired { report: Some(_), .. }, _)) => {
                 Reply::Connected(run)
             }
-            _ => Reply::Over(Outcome::Refused("it does not say what it is".to_owned())),
+            _ => Reply::Over(Outcome::NotSent("it does not say what it is".to_owned())),
         }
     }
 
