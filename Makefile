@@ -60,6 +60,11 @@ bench: bench-build ## Compare Segue with direct, floor programs and other proxie
 bench-quick: bench-build ## The same in short (up to 3 min, once built); changes nothing
 	@scripts/bench --quick
 
+.PHONY: bench-guarded
+bench-guarded: bench-build ## What guarded writes cost, beside plain ones (2 min, once built), update docs/
+	@scripts/install compare
+	@scripts/bench --publish guarded
+
 .PHONY: bench-pure
 bench-pure: ## Nanoseconds of scanner, classification and session machine (2 min, once built)
 	@scripts/install build

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import guarded
 import picture
 import report
 import run
@@ -35,6 +36,8 @@ def main() -> int:
         return publish(json.loads(Path(args.file).read_text()))
     # So that `finally` ends what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if args.command == "guarded":
+        return guarded_writes(args)
     descriptors = raise_limit()
     plan = plan_of(args, descriptors)
     before, steal = time.time(), steal_and_total_ticks()
@@ -71,7 +74,30 @@ def arguments() -> argparse.Namespace:
     again = commands.add_parser("report", help="update docs/ with the result in a file")
     again.add_argument("file")
     again.set_defaults(command="report")
+    guards = commands.add_parser("guarded", help="what guarded writes cost (2 min)")
+    guards.set_defaults(command="guarded")
     return parser.parse_args()
+
+
+def guarded_writes(args: argparse.Namespace) -> int:
+    """Plain and guarded writes, side by side."""
+    data = guarded.measure(args.segue.resolve())
+    commit = describe()
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "guarded.json").write_text(json.dumps(data, indent=1))
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    meta = f"Measured {date}, Segue `{commit}`, {os.cpu_count()} cores for everything"
+    text = guarded.markdown(data, meta)
+    print(text)
+    if args.publish:
+        guarded.publish(text, ROOT / "docs/guarded-writes.md")
+        print("updated: docs/guarded-writes.md")
+    return 0
+
+
+def describe() -> str:
+    git = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(git, capture_output=True, text=True, cwd=ROOT).stdout.strip()
 
 
 def plan_of(args: argparse.Namespace, descriptors: int) -> run.Plan:
@@ -121,14 +147,11 @@ def meta(plan: run.Plan, args: argparse.Namespace, descriptors: int) -> dict:
     if load > 0.5:
         print(f"This machine is busy (load {load:.1f}): believe ratios little, the rest less.")
     setting = Setting(Path(), 0, plan.segue, plan.floor, 0)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT
-    )
     server = subprocess.run([plan.server, "--version"], capture_output=True, text=True)
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "quick": args.quick,
-        "commit": commit.stdout.strip(),
+        "commit": describe(),
         "cpu": cpu,
         "cores": os.cpu_count(),
         "kernel": platform.release().split("-")[0],

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from summary import Row, Summary, summaries, us, verdicts
+from summary import Row, Summary, idle_verdicts, summaries, us, verdicts
 from targets import TARGETS
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -83,7 +83,9 @@ def markdown(data: dict) -> str:
     parts = [_machine(meta), _matrix(of)]
     if data["idle"]:
         parts.append(_idle(data["idle"]))
-    parts.append(_goals(of))
+    parts.append(_goals(of, data["idle"]))
+    if meta.get("problems"):
+        parts.append("Not measured: " + "; ".join(meta["problems"]) + ".")
     details = "\n\n".join(_detail(it) for it in of)
     parts.append(f"<details><summary>Every figure</summary>\n\n{details}\n\n</details>")
     return "\n\n".join(parts)
@@ -145,9 +147,9 @@ def _idle(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _goals(of: list[Summary]) -> str:
+def _goals(of: list[Summary], idle: list[dict]) -> str:
     lines = ["| goal of | Segue | | |", "|---|---|---|---|"]
-    for it in verdicts(of):
+    for it in verdicts(of) + idle_verdicts(idle):
         mode = TITLE[it.target].removeprefix("Segue, ")
         word = "met" if it.is_met else "**missed**"
         lines.append(f"| {it.workload} | {mode} | {it.text} | {word} |")

@@ -10,6 +10,8 @@ KIND = {it.name: it.kind for it in TARGETS}
 SEGUE = [it.name for it in TARGETS if it.kind == "segue"]
 SHIPPED = "segue-shared"
 """What the goals are for: the configuration as it ships."""
+IDLE_BYTES_MAX = 4096
+"""Of the process, for each idle session."""
 
 
 @dataclass
@@ -81,6 +83,20 @@ def verdicts(of: list[Summary]) -> list[Verdict]:
         if SHIPPED in summary.rows:
             found += _verdicts(summary, SHIPPED, summary.workload.goal)
     return found
+
+
+def idle_verdicts(idle: list[dict]) -> list[Verdict]:
+    """What an idle session takes of the process; the kernel's part is none of it."""
+    return [
+        Verdict(
+            f"{it['sessions']:,} idle sessions",
+            SHIPPED,
+            f"{it['bytes_each']:,.0f} bytes each, wanted {IDLE_BYTES_MAX:,} or less",
+            it["bytes_each"] <= IDLE_BYTES_MAX,
+        )
+        for it in idle
+        if it["target"] == SHIPPED
+    ]
 
 
 def _verdicts(summary: Summary, target: str, goal: Goal) -> list[Verdict]:
