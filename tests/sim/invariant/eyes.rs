@@ -71,7 +71,7 @@ pub(crate) struct Eyes {
     /// A primary that never served was given up: all its replicas said that they lost it.
     pub(crate) orphaned: Option<Orphaned>,
     /// A promotion of this process had no answer.
-    pub(crate) uncertain: Option<(usize, RunId)>,
+    pub(crate) uncertain: Option<(usize, RunId, Us)>,
 }
 
 impl Eyes {
