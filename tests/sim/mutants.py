@@ -41,7 +41,9 @@ pub fn bug(number: i64) -> bool {
 MUTANTS = {
     # Who is believed, and what is known.
     "commit-forgets-amnesia": (F + "lost.rs", "        self.recollect(now);\n", "        if !BUG { self.recollect(now); }\n"),
-    "heir-under-order": (F + "serve.rs", "(is_promoted && !member.is_being_turned())", "(is_promoted && (BUG || !member.is_being_turned()))"),
+    "heir-under-order": (F + "serve.rs", "self.is_promoted(node, report) && !member.is_being_turned();", "self.is_promoted(node, report) && (BUG || !member.is_being_turned());"),
+    "successor-is-demoted": (F + "rejoin.rs", "let is_ours = !self.is_replacing(node, report);", "let is_ours = BUG || !self.is_replacing(node, report);"),
+    "dies-of-it-for-ever": (F + "member.rs", "is_repeated: self.failed.is_some()", "is_repeated: !BUG && self.failed.is_some()"),
     "amnesia-guard-off": (F + "amnesia.rs", "if !is_new || !report.is_primary()", "if BUG || !is_new || !report.is_primary()"),
     "no-witness": (F + "witness.rs", "(it.is_witness(primary, lost_at, WORD_MAX)", "!BUG && (it.is_witness(primary, lost_at, WORD_MAX)"),
     "late-witness": (F + "member.rs", "if self.health().is_down() || self.health() == Health::Unknown {", "if BUG && !self.health().is_up() || self.health().is_down() || self.health() == Health::Unknown {"),
