@@ -93,7 +93,7 @@ compare-failover-quick: compare-build ## The same once each (2 min, once built);
 	@scripts/compare failover --quick
 
 .PHONY: compare-switchover
-compare-switchover: compare-build ## 300 planned switchovers beside FAILOVER and SENTINEL FAILOVER, on both servers (15 min), update docs/
+compare-switchover: compare-build ## 300 planned switchovers beside FAILOVER and SENTINEL FAILOVER, on both servers (18 min), update docs/
 	@scripts/compare switchover --publish
 
 .PHONY: compare-switchover-quick

@@ -8,6 +8,7 @@ use crate::config::Credentials;
 use crate::net::call::Connection;
 use crate::pure::failover::{Checked, NodeSpec};
 use crate::pure::resp::reply::{error_text, items, text};
+use crate::pure::session::GUARD_CHANNEL;
 use crate::pure::topology::NodeId;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -15,6 +16,12 @@ use tokio::time::timeout;
 
 /// A node that needs longer has other troubles, and those are known.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
+
+/// What changes a node's role.
+const ROLE: &[&[u8]] = &[b"REPLICAOF", b"NO", b"ONE"];
+
+/// What confirms guarded writes there.
+const GUARD: [&[&[u8]]; 2] = [&[b"WAIT", b"1", b"1"], &[b"SPUBLISH", GUARD_CHANNEL, b""]];
 
 /// Asks every node at the same time.
 pub(super) async fn examine(
@@ -44,20 +51,25 @@ async fn ask(node: NodeId, spec: &NodeSpec, credentials: Option<Credentials>) ->
     let [memory, user] = replies.as_slice() else { return None };
     let maxmemory =
         items(memory).nth(1).and_then(text).and_then(|it| String::from_utf8_lossy(it).parse().ok());
-    let denied = match text(user) {
-        Some(user) if error_text(user).is_none() => denied(&mut connection, user).await,
-        Some(_) | None => None,
-    };
-    Some(Checked { node, maxmemory, denied: denied.into_iter().collect() })
+    let (mut denied, mut guard_denied) = (Vec::new(), Vec::new());
+    if let Some(user) = text(user).filter(|it| error_text(it).is_none()) {
+        denied = not_allowed(&mut connection, user, &[ROLE]).await;
+        guard_denied = not_allowed(&mut connection, user, &GUARD).await;
+    }
+    Some(Checked { node, maxmemory, denied, guard_denied })
 }
 
-/// Why `user` may not change the node's role, if so.
-async fn denied(connection: &mut Connection, user: &[u8]) -> Option<String> {
-    let question: &[&[u8]] = &[b"ACL", b"DRYRUN", user, b"REPLICAOF", b"NO", b"ONE"];
-    let replies = connection.call(&[question], ANSWER_MAX).await.ok()?;
-    let reply = replies.first()?;
-    if error_text(reply).is_some() {
-        return None;
-    }
-    text(reply).filter(|it| *it != b"OK").map(|it| String::from_utf8_lossy(it).into_owned())
+/// Why `user` may not use these commands, in the node's words.
+async fn not_allowed(
+    connection: &mut Connection,
+    user: &[u8],
+    commands: &[&[&[u8]]],
+) -> Vec<String> {
+    let dry_run: [&[u8]; 3] = [b"ACL", b"DRYRUN", user];
+    let questions: Vec<Vec<&[u8]>> = commands.iter().map(|it| [&dry_run, *it].concat()).collect();
+    let questions: Vec<&[&[u8]]> = questions.iter().map(Vec::as_slice).collect();
+    let Ok(replies) = connection.call(&questions, ANSWER_MAX).await else { return Vec::new() };
+    let said = replies.iter().filter(|it| error_text(it).is_none()).filter_map(|it| text(it));
+    let against = said.filter(|it| *it != b"OK");
+    against.map(|it| String::from_utf8_lossy(it).into_owned()).collect()
 }

@@ -29,8 +29,7 @@ use super::gate::Gate;
 use crate::config::Credentials;
 use crate::net::call::{CallError, Connection};
 use crate::pure::resp::reply;
-use crate::pure::session::{Promise, Verdict};
-use crate::pure::session::{Rounds, World};
+use crate::pure::session::{GUARD_CHANNEL, Promise, Rounds, Verdict, World};
 use crate::pure::topology::{Acknowledged, Epoch, Primary, ReplId, RunId, SignalKind};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -38,9 +37,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 use tracing::{debug, info, warn};
-
-/// Where the barrier is published. Nobody listens there.
-const CHANNEL: &[u8] = b"__segue__:guard";
 
 /// How long to wait before another attempt to connect.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -332,7 +328,7 @@ async fn open(
         &[b"INFO", b"server"],
         &[b"INFO", b"replication"],
         &[b"ROLE"],
-        &[b"SPUBLISH", CHANNEL, b""],
+        &[b"SPUBLISH", GUARD_CHANNEL, b""],
         &[b"WAIT", b"0", b"1"],
     ];
     let replies = connection.call(&requests, limit).await.map_err(Failure::Lost)?;
@@ -345,7 +341,7 @@ async fn open(
     }
     // Servers before 7.0 have no shard channels.
     let publish: &[u8] = if reply::error_text(spublish).is_some() {
-        let publish: &[&[u8]] = &[b"PUBLISH", CHANNEL, b""];
+        let publish: &[&[u8]] = &[b"PUBLISH", GUARD_CHANNEL, b""];
         let replies = connection.call(&[publish], limit).await.map_err(Failure::Lost)?;
         replies.first().map_or(Ok(()), |it| refused(it, "PUBLISH"))?;
         b"PUBLISH"
@@ -420,7 +416,7 @@ async fn ask(link: &mut Link, promise: Promise, grace: Duration) -> Result<Answe
     let (replicas, limit) = (promise.replicas.to_string(), promise.timeout.as_millis().to_string());
     let requests: [&[&[u8]]; 3] = [
         &[b"ROLE"],
-        &[link.publish, CHANNEL, b""],
+        &[link.publish, GUARD_CHANNEL, b""],
         &[b"WAIT", replicas.as_bytes(), limit.as_bytes()],
     ];
     let called = link.connection.call(&requests, promise.timeout + grace).await;

@@ -9,6 +9,7 @@ on_both!(
     a_target_that_lags,
     a_target_with_less_memory,
     rights_that_are_missing,
+    rights_to_confirm_guarded_writes,
     a_failover_of_the_servers_own,
     a_failover_of_segue,
     a_target_that_is_in_no_state_to_serve,
@@ -95,6 +96,27 @@ fn rights_that_are_missing(kind: Kind) {
         is_refused(&proxy, "b", &format!("{name} does not let Segue's user do it: "));
         assert_eq!(node.call(&["ACL", "SETUSER", "default", "+replicaof"]), "+OK");
         is_fine(&proxy, "b");
+    }
+}
+
+/// Goal: a target on which Segue's user may not confirm guarded writes; only where there are any.
+fn rights_to_confirm_guarded_writes(kind: Kind) {
+    let group = Group::start(kind, 1);
+    let plain = Proxy::start(&group.nodes());
+    let guarded = Proxy::over(&group.nodes())
+        .with(|it| {
+            it["listen"][0]["durability"] = json!({ "replicas": 1, "timeout": "5s" });
+        })
+        .start();
+    guarded.wait_ready();
+    for right in ["wait", "spublish"] {
+        let target = &group.replicas[0];
+        assert_eq!(target.call(&["ACL", "SETUSER", "default", &format!("-{right}")]), "+OK");
+        is_refused(&guarded, "b", "b does not let Segue's user confirm guarded writes: ");
+        is_refused(&guarded, "b", right);
+        is_fine(&plain, "b");
+        assert_eq!(target.call(&["ACL", "SETUSER", "default", &format!("+{right}")]), "+OK");
+        is_fine(&guarded, "b");
     }
 }
 

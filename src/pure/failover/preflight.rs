@@ -30,6 +30,9 @@ pub struct Checked {
     pub maxmemory: Option<u64>,
     /// Commands that Segue's user may not use there, as the node says it.
     pub denied: Vec<String>,
+    /// Likewise, of those that confirm guarded writes.
+    #[serde(default)]
+    pub guard_denied: Vec<String>,
 }
 
 /// Why there is no target.
@@ -112,15 +115,9 @@ impl Brain {
             Some(_) => {}
         }
         // That the primary itself is impaired (a full disk) speaks for it, if anything.
-        reasons.extend(self.denied(serving.node, ask));
+        let denied = found(ask, serving.node).map(|it| it.denied.as_slice()).unwrap_or_default();
+        reasons.extend(denied.iter().map(|it| not_allowed(name, it)));
         reasons
-    }
-
-    fn denied(&self, node: NodeId, ask: &Ask) -> Vec<String> {
-        let name = self.name(node);
-        let of = |it: &&Checked| it.node == node;
-        let found = ask.findings.iter().find(of).map(|it| it.denied.as_slice()).unwrap_or_default();
-        found.iter().map(|it| format!("{name} does not let Segue's user do it: {it}")).collect()
     }
 
     /// What speaks against this target.
@@ -146,7 +143,7 @@ impl Brain {
         if let Some(error) = &member.impaired {
             reasons.push(format!("{name} answers {error}"));
         }
-        let memory = |node: NodeId| ask.findings.iter().find(|it| it.node == node)?.maxmemory;
+        let memory = |node: NodeId| found(ask, node)?.maxmemory;
         if let (Some(theirs), Some(ours)) = (memory(to), memory(serving.node))
             && theirs > 0
             && (ours == 0 || theirs < ours)
@@ -156,7 +153,13 @@ impl Brain {
                 "{name} has a maxmemory of {theirs} bytes, {primary} of {ours} (0 is no limit)"
             ));
         }
-        reasons.extend(self.denied(to, ask));
+        let Some(found) = found(ask, to) else { return reasons };
+        reasons.extend(found.denied.iter().map(|it| not_allowed(name, it)));
+        // All guarded writes would be uncertain.
+        let guards = found.guard_denied.iter().filter(|_| self.params.guarded.is_some());
+        reasons.extend(guards.map(|it| {
+            format!("{name} does not let Segue's user confirm guarded writes: {it}")
+        }));
         reasons
     }
 
@@ -202,6 +205,15 @@ impl Brain {
         }
         reasons
     }
+}
+
+/// What `node` said when it was asked for this.
+fn found(ask: &Ask, node: NodeId) -> Option<&Checked> {
+    ask.findings.iter().find(|it| it.node == node)
+}
+
+fn not_allowed(name: &str, what: &str) -> String {
+    format!("{name} does not let Segue's user do it: {what}")
 }
 
 /// The numbers of a version, to be compared.

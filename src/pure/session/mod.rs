@@ -61,7 +61,7 @@ pub use crate::pure::resp::write::Proto;
 pub use guard::Withheld;
 pub use machine::{End, Session};
 pub use proof::Proof;
-pub use rounds::{GuardedReads, Promise, Rounds, Verdict};
+pub use rounds::{GUARD_CHANNEL, GuardedReads, Promise, Rounds, Verdict};
 pub use share::{Key, Wish};
 pub use tally::Tally;
 pub use timing::{Family, Timing};

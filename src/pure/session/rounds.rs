@@ -8,6 +8,9 @@
 use super::World;
 use std::time::Duration;
 
+/// Where a round is published, which moves the replication stream. Nobody listens there.
+pub const GUARD_CHANNEL: &[u8] = b"__segue__:guard";
+
 /// What a listener promises its clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Promise {
