@@ -184,6 +184,19 @@ impl Brain {
         })
     }
 
+    /// Whether every other node runs as another process than before commands were held, all were
+    /// heard, and nobody has more than the primary `node` came back with. Then as many copies as were
+    /// promised died at once; nobody threw anything away for it.
+    pub(super) fn is_all_that_is_left(&self, node: NodeId) -> bool {
+        let (Some(held_from), Some(serving)) = (self.held_from, &self.serving) else {
+            return false;
+        };
+        let Some(report) = self.member(node).and_then(|it| it.report()) else { return false };
+        let mut others = self.nodes().filter(|it| it.0 != node);
+        others.all(|(_, it)| it.born_at >= held_from)
+            && self.may_lack(node, report, &serving.anchor).is_none()
+    }
+
     /// Whether the history of `report` goes on from `lost`'s, at `floor` or behind it.
     fn reaches(&self, report: &Report, lost: &Report, floor: u64) -> bool {
         match self.lineage.kinship(report, lost) {

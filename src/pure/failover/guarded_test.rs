@@ -184,6 +184,29 @@ fn an_empty_primary_is_never_forgiven() {
     }
 }
 
+/// Everybody is restarted one after the other, and comes back from a file that knows no history: nobody
+/// has more than the primary, and nobody threw anything away for it.
+#[test]
+fn what_is_left_of_all_serves() {
+    let mut amnesias = 0;
+    for between in 0..40 {
+        let mut world = steady(KNOWN);
+        acknowledge(&mut world, 1);
+        world.fault(Fault::Kill(0));
+        world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+        world.run(between);
+        for node in [1, 2] {
+            world.fault(Fault::Kill(node));
+            world.fault(Fault::Restart { node, keeps_keys: false, alone: false });
+        }
+        let is_promoted = world.nodes.iter().skip(1).any(|it| it.follows.is_none());
+        world.run(3_000);
+        amnesias += world.notes.iter().filter(|it| matches!(it, Note::Amnesia { .. })).count();
+        assert!(is_promoted || serving(&world).is_some(), "after {between}: {:?}", world.notes);
+    }
+    assert!(amnesias > 0, "it was never taken for one that lost its data");
+}
+
 #[test]
 fn a_replica_that_began_to_copy_an_empty_primary_still_has_what_it_had() {
     let mut world = steady_with(2, KNOWN);

@@ -76,9 +76,13 @@ impl Brain {
                 let reason = self.nobody(&ranking.rejected);
                 return self.recall(now, reason);
             }
-            // What was acknowledged as guarded is not forgiven to anybody.
-            let may_forgive = self.params.guarded.is_none() && !self.has_worth_saving();
-            if loss == Loss::Amnesia && may_forgive && lost_for >= self.params.timeout {
+            // What was acknowledged as guarded is not forgiven to anybody, unless nobody is left.
+            let may_forgive = if self.params.guarded.is_some() {
+                self.is_all_that_is_left(node)
+            } else {
+                !self.has_worth_saving() && lost_for >= self.params.timeout
+            };
+            if loss == Loss::Amnesia && may_forgive {
                 return self.forgive(node);
             }
             let nobody = self.nobody(&ranking.rejected);

@@ -157,9 +157,10 @@ impl Brain {
         reasons.extend(found.denied.iter().map(|it| not_allowed(name, it)));
         // All guarded writes would be uncertain.
         let guards = found.guard_denied.iter().filter(|_| self.params.guarded.is_some());
-        reasons.extend(guards.map(|it| {
-            format!("{name} does not let Segue's user confirm guarded writes: {it}")
-        }));
+        reasons
+            .extend(guards.map(|it| {
+                format!("{name} does not let Segue's user confirm guarded writes: {it}")
+            }));
         reasons
     }
 
