@@ -106,7 +106,13 @@ fn two_killed(stage: &mut Stage<'_>) {
 /// Every acknowledged write is on the disk of the primary.
 pub(super) fn on_disk() -> Setup {
     let server = ["--appendonly", "yes", "--appendfsync", "always"].map(str::to_owned).to_vec();
-    Setup { server, ..Setup::default() }
+    // A log has no history: a guarded primary is taken for one that lost its data, by a replica that
+    // is restarted a moment later.
+    let warnings = [
+        "\"The primary came back without its data; saving a replica's\"",
+        "\"Nobody who held more data came back; serving what is left\"",
+    ];
+    Setup { server, warnings: warnings.map(str::to_owned).to_vec(), ..Setup::default() }
 }
 
 /// Whoever serves at the end has what the disk of the primary had.
