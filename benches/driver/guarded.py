@@ -12,7 +12,7 @@ from pathlib import Path
 import report
 from load import TOOL, Failed
 from proc import Process, free_port, wait_until
-from resp import Client
+from resp import Client, WrongReply
 
 BEGIN, END = "<!-- bench-guarded: begin -->", "<!-- bench-guarded: end -->"
 CLIENTS, PIPELINE, REQUESTS, ROUNDS = 50, 16, 600_000, 5
@@ -66,7 +66,7 @@ def _writes(port: int) -> bool:
     try:
         with Client(port) as client:
             return client.call("SET", "bench:ready", "1") == b"OK"
-    except (OSError, ValueError):
+    except (OSError, WrongReply):
         return False
 
 
