@@ -161,21 +161,32 @@ fn a_primary_out_of_our_reach_that_others_follow_is_left_in_charge() {
     assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
 }
 
-/// Its promotion got no answer, and the process that it was meant for is gone. The next one has as
-/// much, and node 2 has less.
-#[test]
-fn a_candidate_that_was_restarted_is_judged_anew() {
+/// Node 1 runs as another process, from a snapshot that has its place in the history.
+fn restart_with_history(world: &mut World) {
+    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
+    world.fault(Fault::Kill(1));
+    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
+    (world.nodes[1].replid, world.nodes[1].offset) = (history, offset);
+}
+
+/// Node 1 shall be primary, of which there is no word; node 2 has less.
+fn ordered_without_an_answer() -> World {
     let mut world = steady();
     world.nodes[2].is_frozen = true;
     world.run(200);
     world.fault(Fault::LoseAnswer { carried_out: false });
     world.fault(Fault::Kill(0));
     world.run_until_ordered();
+    world
+}
+
+/// Its promotion got no answer, and the process that it was meant for is gone. The next one has as
+/// much, and node 2 has less.
+#[test]
+fn a_candidate_that_was_restarted_is_judged_anew() {
+    let mut world = ordered_without_an_answer();
     world.run(5);
-    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
-    world.fault(Fault::Kill(1));
-    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
-    (world.nodes[1].replid, world.nodes[1].offset) = (history, offset);
+    restart_with_history(&mut world);
     world.run(2_000);
     let is_restarted = |it: &Note| matches!(it, Note::PromotionFailed { reason, .. } if reason.contains("restarted"));
     assert!(world.notes.iter().any(is_restarted), "{:?}", world.notes);
@@ -185,16 +196,8 @@ fn a_candidate_that_was_restarted_is_judged_anew() {
 /// The same, but a last look before the order found the other process, and nothing was sent.
 #[test]
 fn a_refusal_holds_for_the_process_that_was_chosen() {
-    let mut world = steady();
-    world.nodes[2].is_frozen = true;
-    world.run(200);
-    world.fault(Fault::LoseAnswer { carried_out: false });
-    world.fault(Fault::Kill(0));
-    world.run_until_ordered();
-    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
-    world.fault(Fault::Kill(1));
-    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
-    (world.nodes[1].replid, world.nodes[1].offset) = (history, offset);
+    let mut world = ordered_without_an_answer();
+    restart_with_history(&mut world);
     let order = world.orders.last().expect("ordered").clone();
     world.step(Event::Ordered { order, outcome: Outcome::Refused("restarted".to_owned()) });
     world.run(2_000);
@@ -208,7 +211,6 @@ fn whoever_dies_of_its_promotion_is_chosen_no_more_than_twice() {
     world.nodes[2].is_frozen = true;
     world.run(200);
     world.nodes[2].is_frozen = false;
-    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
     world.fault(Fault::Kill(0));
     for _ in 0..4_000 {
         if world.promoted.iter().all(|it| it.1 == NodeId(1)) {
@@ -217,9 +219,7 @@ fn whoever_dies_of_its_promotion_is_chosen_no_more_than_twice() {
         let told = world.promoted.len();
         world.run(1);
         if world.promoted.len() > told && world.promoted[told].1 == NodeId(1) {
-            world.fault(Fault::Kill(1));
-            world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
-            (world.nodes[1].replid, world.nodes[1].offset) = (history, offset);
+            restart_with_history(&mut world);
         }
     }
     let times = world.promoted.iter().filter(|it| it.1 == NodeId(1)).count();

@@ -3,6 +3,7 @@
 use super::super::story_test::{serving, steady};
 use super::super::world_test::{Fault, World, params};
 use super::super::{Note, Order};
+use crate::pure::topology::Gate;
 
 /// Node 1 runs as a process that nobody saw as a replica, and is primary.
 fn reborn() -> World {
@@ -91,6 +92,8 @@ fn a_successor_behind_a_cut_is_followed_and_neither_demoted_nor_robbed() {
         assert_eq!(serving(&world), Some(0));
         world.fault(Fault::Heal(first));
         world.run(200);
+        let is_held = world.route.gate == Gate::Held;
+        assert_eq!(is_held, first == 1, "what goes to ours would be lost: {:?}", world.notes);
         world.fault(Fault::Heal(3 - first));
         world.run(1_500);
         assert_eq!(serving(&world), Some(1), "{first} first: {:?}", world.notes);
