@@ -98,7 +98,8 @@ impl Brain {
             let is_ours = !self.is_replacing(node, report);
             return is_ours.then(|| self.examine_primary(report, primary, member, rejoin));
         };
-        if self.follows_a_successor(now, report, link) {
+        // A switchover chose this one as it is: in step, if only through another replica.
+        if self.follows_a_successor(now, report, link) || self.is_switch_to(node) {
             return None;
         }
         Some(if self.is_behind(serving, report, link) {

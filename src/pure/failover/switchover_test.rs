@@ -55,6 +55,36 @@ fn nobody_follows_a_target_that_was_restarted_before_it_said_what_it_is() {
     }
 }
 
+/// Nodes 2 and 3 follow node 1. While node 2 is brought behind the primary, and node 3 waits for its
+/// turn, node 3 is to become primary: to be turned now would cost it a copy, and the switchover.
+#[test]
+fn the_target_is_not_sent_behind_the_primary_that_it_replaces() {
+    let mut params = params();
+    params.max_lag_bytes = 1 << 24;
+    let mut world = World::new(4, params);
+    for node in &mut world.nodes {
+        node.offset = 10 << 20;
+    }
+    world.run(550);
+    for n in [2, 3] {
+        world.nodes[n].follows = Some(1);
+    }
+    world.nodes[2].replid = 77;
+    world.nodes[3].undrained = 2 << 20;
+    world.run(150);
+    let turned = |it: &Order, n: u16| matches!(it, Order::Follow { node, .. } if node.0 == n);
+    assert!(world.orders.iter().any(|it| turned(it, 2)), "{:?}", world.orders);
+    world.step(Event::Asked(ask(Some("n3"))));
+    world.run(1_000);
+    let is_in_step = |it: &Note| matches!(it, Note::Rejoined { node } if node.0 == 2);
+    assert!(world.notes.iter().any(is_in_step), "{:?}", world.notes);
+    assert_eq!(serving(&world), Some(0), "it lags: {:?}", world.notes);
+    assert!(!world.orders.iter().any(|it| turned(it, 3)), "{:?}", world.orders);
+    world.nodes[3].undrained = 0;
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(3), "{:?}", world.notes);
+}
+
 fn follows(world: &World) -> Vec<String> {
     let word = |it: &Order| match it {
         Order::Follow { node, primary, .. } => Some(format!("{} follows {}", node.0, primary.0)),
