@@ -49,6 +49,11 @@ impl fmt::Debug for Seat {
 }
 
 impl Seat {
+    /// A session that has just begun.
+    pub(super) fn new(gate: &Rc<Gate>, id: u64, client: Stream) -> Self {
+        Self { id, driver: Rc::new(RefCell::new(Driver::new(Rc::clone(gate), client))) }
+    }
+
     /// Calls `act` with the session. Never while the session is polled: one thread, and neither
     /// calls the other.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Driver) -> T) -> T {
@@ -59,12 +64,10 @@ impl Seat {
 /// Serves one client until the session is over.
 pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream, promise: Option<usize>) {
     gate.cells.session_opened();
-    let mut driver = Driver::new(Rc::clone(&gate), client);
+    let seat = Seat::new(&gate, id, client);
     if let Some(promise) = promise {
-        driver.machine.guard(&gate.world.borrow(), id, promise);
+        seat.with(|it| it.machine.guard(&gate.world.borrow(), id, promise));
     }
-    let driver = Rc::new(RefCell::new(driver));
-    let seat = Seat { id, driver };
     gate.register(seat.clone());
     let closed = poll_fn(|cx| seat.with(|it| it.turn(cx, &seat))).await;
     gate.forget(id);

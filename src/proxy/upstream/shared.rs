@@ -14,6 +14,8 @@
 
 mod alone;
 mod deal;
+#[cfg(test)]
+mod stage_test;
 mod stall;
 
 use super::Waited;
@@ -106,24 +108,7 @@ impl Shared {
         if let Some(shared) = gate.shared.borrow().get(&key) {
             return Rc::clone(shared);
         }
-        let inner = Inner {
-            link: Link::Down,
-            epoch: Epoch::default(),
-            mux: Mux::default(),
-            upbox: Backlog::new(),
-            touched: Vec::new(),
-            seats: BTreeMap::new(),
-            stalled: None,
-            waiting: Vec::new(),
-            failures: 0,
-            refused: false,
-            fresh: false,
-            task: None,
-            has_yielded: false,
-            idle: None,
-            over: false,
-        };
-        let shared = Rc::new(Self { key: key.clone(), inner: RefCell::new(inner) });
+        let shared = Rc::new(Self { key: key.clone(), inner: RefCell::new(Inner::new()) });
         gate.shared.borrow_mut().insert(key, Rc::clone(&shared));
         let (gate, kept) = (Rc::clone(gate), Rc::clone(&shared));
         tokio::task::spawn_local(async move { poll_fn(|cx| kept.poll(&gate, cx)).await });
@@ -263,6 +248,26 @@ impl Shared {
 }
 
 impl Inner {
+    fn new() -> Self {
+        Self {
+            link: Link::Down,
+            epoch: Epoch::default(),
+            mux: Mux::default(),
+            upbox: Backlog::new(),
+            touched: Vec::new(),
+            seats: BTreeMap::new(),
+            stalled: None,
+            waiting: Vec::new(),
+            failures: 0,
+            refused: false,
+            fresh: false,
+            task: None,
+            has_yielded: false,
+            idle: None,
+            over: false,
+        }
+    }
+
     fn wake(&self) {
         if let Some(task) = &self.task {
             task.wake_by_ref();

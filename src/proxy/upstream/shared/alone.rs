@@ -41,3 +41,7 @@ impl Inner {
         self.mux.to_node().is_empty()
     }
 }
+
+#[cfg(test)]
+#[path = "alone_test.rs"]
+mod tests;

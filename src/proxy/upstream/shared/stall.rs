@@ -66,3 +66,7 @@ impl Inner {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "stall_test.rs"]
+mod tests;
