@@ -287,6 +287,10 @@ impl Proxy {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("segue lives").count()
     }
 
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
     pub(crate) fn terminate(&self) {
         self.process.signal(Signal::TERM);
     }
