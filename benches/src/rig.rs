@@ -164,6 +164,7 @@ fn policy(shares: bool) -> Policy {
         shares,
         allow: Vec::new(),
         gap_channel: None,
+        subscribers_first: Duration::from_millis(50),
         noreplicas: NoReplicas::Return,
     }
 }

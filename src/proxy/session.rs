@@ -188,12 +188,12 @@ impl Driver {
         }
     }
 
-    /// Takes in what the node has answered by now; nothing that comes later will count.
+    /// Takes in what the node has said by now; nothing that comes later will count.
     pub(super) fn last_words(&mut self, now: Time) {
         let gate = Rc::clone(&self.gate);
         let mut scratch = gate.scratch.borrow_mut();
-        while self.machine.is_in_flight() {
-            match self.upstream.try_read(&mut scratch) {
+        while self.machine.hears_on(&gate.world.borrow()) {
+            match self.upstream.read_now(&mut scratch) {
                 Ok(n) if n > 0 => {
                     let bytes = scratch.get(..n).unwrap_or_default();
                     self.machine.on_node(&mut gate.world.borrow_mut(), now, bytes);

@@ -15,11 +15,11 @@
 mod at_once;
 mod deal;
 #[cfg(test)]
-mod stage_test;
+pub(in crate::proxy) mod stage_test;
 mod stall;
 
 use super::Waited;
-use crate::net::{DialError, dial};
+use crate::net::{DialError, dial, read_now};
 use crate::proxy::gate::Gate;
 use crate::proxy::session::Seat;
 use crate::pure::backlog::Backlog;
@@ -187,7 +187,7 @@ impl Shared {
         while let Link::Up(stream) = &inner.link
             && !inner.mux.is_idle()
         {
-            match stream.try_read(&mut scratch) {
+            match read_now(stream, &mut scratch) {
                 Ok(n) if n > 0 => {
                     let bytes = scratch.get(..n).unwrap_or_default();
                     if !inner.take(gate, now, bytes) {

@@ -3,6 +3,7 @@
 
 use super::super::stage_test::{STALL_MIN, Stage, route};
 use super::WRITE_EARLY;
+use super::super::stall::Stall;
 use crate::proxy::session::Seat;
 use crate::pure::topology::{Epoch, Gate, Route};
 use crate::telemetry::metrics::Direction;
@@ -161,6 +162,16 @@ async fn who_waits_for_room_is_woken_by_the_task() {
     stage.poll();
     assert!(stage.shared.inner.borrow().waiting.is_empty(), "somebody waits for ever");
     assert_eq!(stage.arrived(PING.len()).await, PING);
+}
+
+#[tokio::test]
+async fn a_stalled_connection_is_left_to_the_task() {
+    let stage = Stage::set(STALL_MIN).await;
+    let (seat, _client) = stage.join(1).await;
+    let stall = Stall { since: stage.gate.now(), left: 1 };
+    stage.shared.inner.borrow_mut().stalled = Some(stall);
+    take_turn(&stage, &seat);
+    is_left(&stage);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 /// Longer than any test takes, so that the stall guard sleeps.
-pub(super) const STALL_MIN: Duration = Duration::from_secs(3_600);
+pub(in crate::proxy) const STALL_MIN: Duration = Duration::from_secs(3_600);
 
 /// Bytes that wait for a client before the node is not read.
 pub(super) const OUT_MAX: usize = 256 * 1024;
@@ -47,7 +47,7 @@ pub(super) struct Stage {
 }
 
 /// Both ends of a connection.
-pub(super) async fn pair() -> (TcpStream, TcpStream) {
+pub(in crate::proxy) async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(addr), listener.accept());
@@ -55,13 +55,14 @@ pub(super) async fn pair() -> (TcpStream, TcpStream) {
 }
 
 /// A gate that is open for a node at `addr`.
-pub(super) fn gate(addr: SocketAddr, stall_min: Duration) -> Rc<Gate> {
+pub(in crate::proxy) fn gate(addr: SocketAddr, stall_min: Duration) -> Rc<Gate> {
     let policy = Policy {
         hold_timeout: Duration::from_secs(10),
         uncertain_writes: UncertainWrites::Refuse,
         shares: true,
         allow: Vec::new(),
         gap_channel: None,
+        subscribers_first: Duration::from_millis(50),
         noreplicas: NoReplicas::Return,
     };
     let limits = Limits {
@@ -81,7 +82,7 @@ pub(super) fn gate(addr: SocketAddr, stall_min: Duration) -> Rc<Gate> {
 }
 
 /// The first route that leads to a node at `addr`.
-pub(super) fn route(addr: SocketAddr) -> Route {
+pub(in crate::proxy) fn route(addr: SocketAddr) -> Route {
     let gate = topology::Gate::Open(Primary { node: NodeId(0), addr });
     Route { version: 1, epoch: Epoch(1), gate, handed_over: false }
 }

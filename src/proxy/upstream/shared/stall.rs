@@ -21,9 +21,9 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stall {
     /// When it last took something.
-    since: Time,
+    pub(super) since: Time,
     /// Bytes that wait for it.
-    left: usize,
+    pub(super) left: usize,
 }
 
 impl Shared {

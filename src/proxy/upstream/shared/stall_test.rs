@@ -3,7 +3,7 @@
 //! Sessions and connection run as they do in a worker; the node is the test, so that it gives
 //! exactly the replies that are wanted. Time is what the test says to [`Shared::tick`].
 
-use super::super::stage_test::{OUT_MAX, STALL_MIN, gate, pair, route};
+use super::super::stage_test::{STALL_MIN, gate, pair, route};
 use super::*;
 use crate::net::Stream;
 use crate::proxy::session;
@@ -13,17 +13,31 @@ use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
+use tokio::time::timeout;
 
 /// Beyond what the sockets of two connections take, whatever they grow to.
 const LARGE: usize = 64 << 20;
 
 const GET: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
 
+/// Beyond a limit.
+const A_BIT: Duration = Duration::from_nanos(1);
+
+/// Nothing here takes longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs `test` as a worker runs its sessions.
+async fn within(test: impl Future<Output = ()>) {
+    let done = LocalSet::new().run_until(timeout(PATIENCE, test)).await;
+    done.expect("it waits for ever");
+}
+
 /// A session behind which another one waits.
 struct Scene {
     gate: Rc<Gate>,
     shared: Rc<Shared>,
-    slow: TcpStream,
+    /// Reads nothing; it is there as long as the scene.
+    _slow: TcpStream,
     slow_ends: JoinHandle<()>,
     other: TcpStream,
 }
@@ -59,7 +73,7 @@ async fn stalled() -> Scene {
     while !shared.is_stalled() {
         yield_now().await;
     }
-    Scene { gate, shared, slow, slow_ends, other }
+    Scene { gate, shared, _slow: slow, slow_ends, other }
 }
 
 async fn wait_asked(node: &mut TcpStream) {
@@ -88,43 +102,40 @@ impl Scene {
 
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_given_up_and_who_waits_is_served() {
-    LocalSet::new()
-        .run_until(async {
-            let mut scene = stalled().await;
-            scene.shared.tick(scene.stall().since + STALL_MAX);
-            scene.settle().await;
-            assert!(!scene.slow_ends.is_finished(), "given up too early");
-            assert!(!scene.is_served(), "not in its turn");
+    within(async {
+        let mut scene = stalled().await;
+        scene.shared.tick(scene.stall().since + STALL_MAX);
+        scene.settle().await;
+        assert!(!scene.slow_ends.is_finished(), "given up too early");
+        assert!(!scene.is_served(), "not in its turn");
 
-            let late = scene.stall().since + STALL_MAX + Duration::from_nanos(1);
-            scene.shared.tick(late);
-            scene.slow_ends.await.unwrap();
-            assert_eq!(scene.gate.cells.sessions_closed.read(Closed::SlowReader), 1);
-            let mut reply = [0; 8];
-            scene.other.read_exact(&mut reply).await.unwrap();
-            assert_eq!(&reply, b"+small\r\n");
-            assert!(!scene.shared.is_stalled());
-        })
-        .await;
+        scene.shared.tick(scene.stall().since + STALL_MAX + A_BIT);
+        scene.slow_ends.await.unwrap();
+        assert_eq!(scene.gate.cells.sessions_closed.read(Closed::SlowReader), 1);
+        let mut reply = [0; 8];
+        scene.other.read_exact(&mut reply).await.unwrap();
+        assert_eq!(&reply, b"+small\r\n");
+        assert!(!scene.shared.is_stalled());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_reader_that_takes_something_has_time_again() {
-    LocalSet::new()
-        .run_until(async {
-            let mut scene = stalled().await;
-            let first = scene.stall();
-            let mut some = vec![0; OUT_MAX];
-            while scene.shared.inner.borrow().stalled.is_none_or(|it| it.since == first.since) {
-                scene.slow.read_exact(&mut some).await.unwrap();
-                scene.settle().await;
-            }
-            let again = scene.stall().since;
-            scene.shared.tick(again + STALL_MAX);
-            scene.settle().await;
-            assert!(!scene.slow_ends.is_finished(), "given up though it reads");
-            scene.shared.tick(again + STALL_MAX + Duration::from_nanos(1));
-            scene.slow_ends.await.unwrap();
-        })
-        .await;
+    within(async {
+        let scene = stalled().await;
+        let later = scene.stall().since + STALL_MAX;
+        // A socket takes much at once, after which there is no stall; this one takes a byte.
+        scene.gate.seat(1).unwrap().with(|it| it.machine.delivered(1));
+        assert!(scene.shared.inner.borrow_mut().is_stalled(&scene.gate, later));
+        assert_eq!(scene.stall().since, later);
+        assert!(scene.shared.inner.borrow_mut().is_stalled(&scene.gate, later + A_BIT));
+        assert_eq!(scene.stall().since, later, "it has taken nothing since");
+        scene.shared.tick(later + STALL_MAX);
+        scene.settle().await;
+        assert!(!scene.slow_ends.is_finished(), "given up though it reads");
+        scene.shared.tick(later + STALL_MAX + A_BIT);
+        scene.slow_ends.await.unwrap();
+    })
+    .await;
 }
