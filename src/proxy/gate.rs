@@ -96,8 +96,7 @@ impl Gate {
     /// missed that the primary was replaced, and the control plane may have stood still with it.
     /// What it knows is then worth nothing until the control plane, having asked, says it again:
     /// nothing is written to a node before a newer route arrives. Called at the beginning of
-    /// every turn that may write, before a session that is alone writes by itself, and by the worker's
-    /// beat.
+    /// every turn that may write, before a session writes at once, and by the worker's beat.
     pub(super) fn turn(&self, now: Time) {
         let slept = now.since(self.beat_at.replace(now));
         if slept < self.stall_min || self.world.borrow().route.primary().is_none() {

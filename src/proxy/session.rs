@@ -101,8 +101,8 @@ pub(super) struct Driver {
     waker: Option<Waker>,
     /// All that was to be sent went to a shared connection in this round.
     has_pushed: bool,
-    /// Pushed in this turn, and nobody else uses that connection.
-    is_alone: bool,
+    /// Pushed in this turn what does not wait for the connection's task.
+    writes_at_once: bool,
     /// Got a reply from a shared connection in this turn.
     touched: bool,
     /// A large reply passes through it.
@@ -130,7 +130,7 @@ impl Driver {
             paused: false,
             waker: None,
             has_pushed: false,
-            is_alone: false,
+            writes_at_once: false,
             touched: false,
             pipe: None,
             used: false,
@@ -141,8 +141,8 @@ impl Driver {
 
     fn turn(&mut self, cx: &mut Context<'_>, seat: &Seat) -> Poll<Closed> {
         let polled = self.poll(cx, seat);
-        if std::mem::take(&mut self.is_alone) {
-            self.upstream.write_alone(&self.gate);
+        if std::mem::take(&mut self.writes_at_once) {
+            self.upstream.write_at_once(&self.gate);
         }
         polled
     }
@@ -306,7 +306,7 @@ impl Driver {
             if bytes.is_empty() || !shared.has_room(cx) {
                 return false;
             }
-            self.is_alone = shared.push(seat, bytes, self.machine.unsent_requests());
+            self.writes_at_once = shared.push(seat, bytes, self.machine.unsent_requests());
             bytes.len()
         };
         let mut world = self.gate.world.borrow_mut();

@@ -151,11 +151,11 @@ impl Upstream {
         waited
     }
 
-    /// Writes what the only session of a shared connection has pushed. If it has left meanwhile,
-    /// the connection's task knows.
-    pub(super) fn write_alone(&self, gate: &Gate) {
+    /// Writes what was pushed to a shared connection. If the session has left it meanwhile, the
+    /// connection's task knows.
+    pub(super) fn write_at_once(&self, gate: &Gate) {
         if let Self::Shared(shared) = self {
-            shared.write_alone(gate);
+            shared.write_at_once(gate);
         }
     }
 

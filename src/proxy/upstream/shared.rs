@@ -1,7 +1,7 @@
 //! One connection that many sessions of a worker share, and the task that keeps it.
 //!
 //! Sessions push whole requests; what was pushed in one turn of the loop is written with one call,
-//! by the connection's task, or by a session that has the connection to itself (see `alone`).
+//! by the connection's task, or by a session at once (see `at_once`).
 //! What the node answers is read with one call, dealt out by [`Mux`], and written to each client
 //! right away, without waking the session's own task.
 //!
@@ -12,7 +12,7 @@
 //!   that have nothing in flight here go elsewhere.
 //! * Before a connection is given up, every session is told which of its bytes were not written.
 
-mod alone;
+mod at_once;
 mod deal;
 #[cfg(test)]
 pub(in crate::proxy) mod stage_test;
@@ -29,6 +29,7 @@ use crate::pure::session::Key;
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, SignalKind};
 use crate::telemetry::metrics::Direction;
+use at_once::WRITE_EARLY;
 use bytes::{Buf, BytesMut};
 use stall::Stall;
 use std::cell::RefCell;
@@ -166,8 +167,8 @@ impl Shared {
         room
     }
 
-    /// Takes `requests` requests of `seat`. Whether it is the only session, and ends its turn with
-    /// [`write_alone`](Self::write_alone); otherwise the connection's task writes.
+    /// Takes `requests` requests of `seat`. Whether it ends its turn with
+    /// [`write_at_once`](Self::write_at_once); otherwise the connection's task writes.
     #[must_use]
     pub(in crate::proxy) fn push(&self, seat: &Seat, bytes: &[u8], requests: usize) -> bool {
         let mut inner = self.inner.borrow_mut();
@@ -176,7 +177,7 @@ impl Shared {
         if !is_alone {
             inner.wake();
         }
-        is_alone
+        is_alone || inner.mux.to_node().len() >= WRITE_EARLY
     }
 
     /// Takes in what the node has answered by now.

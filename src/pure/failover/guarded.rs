@@ -13,7 +13,8 @@
 //!
 //! Otherwise nobody is promoted, and the reason is said. Nor does a primary serve that came back as
 //! another process, or that the old one follows because of an old `replicaof`, before one of the two
-//! says that it lacks nothing, or before everybody was heard and nobody has more.
+//! says that it lacks nothing, or before everybody was heard and nobody has more. Who has said that he
+//! has more is waited for: others may have copied the one that lacks it since, and confirm nothing.
 //!
 //! What this does not guarantee: that somebody else's promotion follows the rule; that replicas
 //! acknowledge nothing to a primary which is cut off from this process, but not from another
@@ -162,11 +163,19 @@ impl Brain {
         let name = self.name(node);
         // Somebody in step with it has what it has, and was asked a moment later.
         let is_ahead = |it: &Report| it.replid != report.replid && self.holds_more(it, report);
-        if let Some((other, ..)) = heard.iter().find(|it| is_ahead(it.2)) {
-            let other = self.name(*other);
+        // Whoever has said that he has more may come back with it, also when others have copied this
+        // one since, and have nothing more to say.
+        let ahead = self.nodes().find(|(other, it)| {
+            let seen = it.seen.as_ref().filter(|seen| *other != node && seen.asked >= since);
+            seen.is_some_and(|seen| !seen.report.loading && is_ahead(&seen.report))
+        });
+        if let Some((_, other)) = ahead {
+            let has =
+                if other.health().is_up() { "has more" } else { "had more when it was heard last" };
             return Some(format!(
-                "{name} may lack writes that were acknowledged as guarded: {other} has more; choose \
-                 whose data wins with `segue adopt NODE`"
+                "{name} may lack writes that were acknowledged as guarded: {} {has}; choose whose data \
+                 wins with `segue adopt NODE`",
+                other.spec.name
             ));
         }
         let replicas = heard.iter().filter(|it| it.0 != serving);

@@ -3,6 +3,7 @@
 
 use super::super::stage_test::{STALL_MIN, Stage, route};
 use super::super::stall::Stall;
+use super::WRITE_EARLY;
 use crate::proxy::session::Seat;
 use crate::pure::topology::{Epoch, Gate, Route};
 use crate::telemetry::metrics::Direction;
@@ -18,7 +19,7 @@ const TOO_MUCH: usize = 64 << 20;
 fn take_turn(stage: &Stage, seat: &Seat) {
     assert!(stage.shared.push(seat, PING, 1), "it is alone");
     assert!(!stage.is_woken(), "the task sleeps on");
-    stage.shared.write_alone(&stage.gate);
+    stage.shared.write_at_once(&stage.gate);
 }
 
 /// The turn has written nothing, and left it to the task.
@@ -103,7 +104,7 @@ async fn what_the_socket_does_not_take_is_written_by_the_task() {
     let (seat, _client) = stage.join(1).await;
     let large: Vec<u8> = (0_u8..=250).cycle().take(TOO_MUCH).collect();
     assert!(stage.shared.push(&seat, &large, 1));
-    stage.shared.write_alone(&stage.gate);
+    stage.shared.write_at_once(&stage.gate);
     let left = stage.unwritten();
     assert!(left > 0 && left < TOO_MUCH, "{left} bytes are left");
     assert!(stage.is_woken());
@@ -135,6 +136,20 @@ async fn two_sessions_leave_it_to_the_task() {
     let _earlier = stage.is_woken();
     take_turn(&stage, &one);
     assert_eq!(stage.unwritten(), 0, "it is alone again");
+}
+
+#[tokio::test]
+async fn much_is_written_before_the_task_has_its_turn() {
+    let stage = Stage::set(STALL_MIN).await;
+    let (one, _client) = stage.join(1).await;
+    let (other, _other_client) = stage.join(2).await;
+    let much: Vec<u8> = (0_u8..=250).cycle().take(WRITE_EARLY - 1).collect();
+    assert!(!stage.shared.push(&one, &much, 1), "it is not much yet");
+    assert!(stage.shared.push(&other, PING, 1));
+    assert!(stage.is_woken(), "a session may leave before it has written");
+    stage.shared.write_at_once(&stage.gate);
+    assert_eq!(stage.unwritten(), 0);
+    assert_eq!(stage.arrived(much.len() + PING.len()).await, [&much, PING].concat());
 }
 
 #[tokio::test]
