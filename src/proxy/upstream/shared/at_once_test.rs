@@ -2,8 +2,8 @@
 //! written by the connection's task, once and in order.
 
 use super::super::stage_test::{STALL_MIN, Stage, route};
-use super::WRITE_EARLY;
 use super::super::stall::Stall;
+use super::WRITE_EARLY;
 use crate::proxy::session::Seat;
 use crate::pure::topology::{Epoch, Gate, Route};
 use crate::telemetry::metrics::Direction;
