@@ -162,10 +162,18 @@ impl Brain {
         let name = self.name(node);
         // Somebody in step with it has what it has, and was asked a moment later.
         let is_ahead = |it: &Report| it.replid != report.replid && self.holds_more(it, report);
-        if let Some((other, ..)) = heard.iter().find(|it| is_ahead(it.2)) {
+        // He has data of what was lost, and keys that expire do not tell whether that is more.
+        let may_hide = |member: &Member, it: &Report| {
+            let expires = it.expiring_keys > 0 || report.expiring_keys > 0;
+            expires
+                && self.word(lost, member, it).is_some()
+                && self.lineage.kinship(report, lost) == Kinship::Unrelated
+        };
+        let is_open = |it: &&(NodeId, &Member, &Report)| is_ahead(it.2) || may_hide(it.1, it.2);
+        if let Some((other, ..)) = heard.iter().find(is_open) {
             let other = self.name(*other);
             return Some(format!(
-                "{name} may lack writes that were acknowledged as guarded: {other} has more; choose \
+                "{name} may lack writes that were acknowledged as guarded: {other} has more, or may; choose \
                  whose data wins with `segue adopt NODE`"
             ));
         }
@@ -223,7 +231,10 @@ impl Brain {
             // place in the history is not said any more.
             Some(LinkState::Syncing) => {
                 let (run_id, replid, offset) = member.had.filter(|_| report.keys > 0)?;
-                (run_id == report.run_id && replid == lost.replid).then_some(offset)
+                let then = Report { replid, offset, descends: None, ..report.clone() };
+                let kinship = self.lineage.kinship(&then, lost);
+                let is_kin = matches!(kinship, Kinship::Same | Kinship::Prefix);
+                (run_id == report.run_id && is_kin).then_some(offset)
             }
             Some(LinkState::Never) => None,
             Some(LinkState::Up { .. } | LinkState::Down { .. }) | None => {
