@@ -22,6 +22,7 @@ run: ## Kill a primary under load and see what 24 clients notice (10 s, once bui
 test: ## Run every test: unit, property, simulation, real servers, deploy files, static binary
 	@scripts/install build test
 	cargo test --locked
+	cargo test --locked --manifest-path benches/Cargo.toml --target-dir target --lib
 	@# Every row of the promise again, with a connection of its own for each session.
 	SEGUE_TEST_UPSTREAM=dedicated cargo test --locked --test it transparency
 	@scripts/static dev

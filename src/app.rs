@@ -87,6 +87,16 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What to do about it: a sentence, if there is one.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Listen(error) => error.advice(),
+            Self::System { .. } | Self::Telemetry { .. } => None,
+        }
+    }
+}
+
 fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { what, source }
 }
@@ -353,6 +363,7 @@ fn worker_settings(config: &Config) -> proxy::Settings {
             shares: sessions.upstream() == Upstream::Shared,
             allow: sessions.allow().commands().to_vec(),
             gap_channel: sessions.gap_channel().map(|it| it.as_bytes().into()),
+            subscribers_first: sessions.subscribers_first(),
             noreplicas: sessions.noreplicas(),
         },
         limits: Limits {
@@ -387,6 +398,8 @@ fn promises(config: &Config) -> Vec<Promise> {
 /// `sessions.max`, or as many as the limit of open files lets in.
 fn sessions_max(config: &Config) -> usize {
     let open_files = ops::limits::raise_open_files();
-    let allowed = ops::limits::sessions_allowed(config.sessions().max() as u64, open_files);
+    let workers = config.workers() as u64 * proxy::descriptors(promises(config).len());
+    let sessions = config.sessions().max() as u64;
+    let allowed = ops::limits::sessions_allowed(sessions, workers, open_files);
     usize::try_from(allowed).unwrap_or(usize::MAX)
 }

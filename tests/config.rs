@@ -82,7 +82,8 @@ fn a_file_that_is_not_there_is_bad_configuration() {
         let output = segue(folder.path(), &[command]);
         assert_eq!(
             text(&output.stderr),
-            "proxy.yaml: cannot be read: No such file or directory (os error 2)\n"
+            "proxy.yaml: cannot be read: No such file or directory (os error 2)\n\
+             Name the configuration file with --config.\n"
         );
         assert_eq!(output.status.code(), Some(78), "{command}");
         assert_eq!(segue(folder.path(), &[command, "--config", "."]).status.code(), Some(78));

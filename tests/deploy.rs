@@ -19,9 +19,13 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+#[path = "it/harness/wait.rs"]
+mod wait;
+
+use wait::eventually;
 
 /// The oldest Kubernetes with native sidecars switched on, and the newest that the schemas know.
 const KUBERNETES: [&str; 2] = ["1.29", "1.37"];
@@ -187,7 +191,7 @@ fn promtool_accepts_what_segue_exports() {
         .stderr(Stdio::null())
         .spawn();
     let _segue = Running(segue.expect("segue starts"));
-    let exported = wait_for_metrics(http);
+    let exported = eventually("Segue serves its metrics", || get(http, "/metrics").ok());
 
     let mut promtool = tool("promtool")
         .args(["check", "metrics"])
@@ -298,17 +302,6 @@ impl Drop for Running {
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address")
-}
-
-fn wait_for_metrics(http: SocketAddr) -> String {
-    let start = Instant::now();
-    loop {
-        match get(http, "/metrics") {
-            Ok(text) => return text,
-            Err(error) if start.elapsed() > Duration::from_secs(20) => panic!("{error}"),
-            Err(_) => thread::sleep(Duration::from_millis(20)),
-        }
-    }
 }
 
 /// The body of a page.

@@ -15,8 +15,10 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Outcome {
         let config = Config::load(&self.config.path)?;
-        let drained = app::run(&config)
-            .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })?;
+        let drained = app::run(&config).map_err(|error| {
+            let advice = error.advice().map(|it| format!("\n{it}")).unwrap_or_default();
+            Failure { code: error.exit_code(), text: chain(&error) + &advice }
+        })?;
         match drained {
             Drained::Finished | Drained::TimedOut => Ok(String::new()),
             Drained::Forced(stop) => {

@@ -35,6 +35,9 @@ impl ConfigError {
     /// Every line of what a person should read about it, the causes included.
     pub fn report(&self) -> String {
         match self {
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                format!("{self}: {source}\nName the configuration file with --config.")
+            }
             Self::Unreadable { source, .. } => format!("{self}: {source}"),
             Self::Invalid { problems, .. } => {
                 let count = problems.iter().len();

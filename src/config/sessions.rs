@@ -4,6 +4,7 @@ use super::{human, limits, problems::Findings, section::Section};
 use crate::pure::command::Allow;
 use crate::pure::session::{NoReplicas, UncertainWrites};
 use serde::{Serialize, Serializer};
+use std::time::Duration;
 
 /// What one client may have and do.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -19,6 +20,8 @@ pub struct Sessions {
     allow: Allowed,
     #[serde(skip_serializing_if = "Option::is_none")]
     gap_channel: Option<String>,
+    #[serde(serialize_with = "human::write_duration")]
+    subscribers_first: Duration,
     #[serde(serialize_with = "write_no_replicas")]
     noreplicas: NoReplicas,
 }
@@ -60,6 +63,9 @@ fn read_channel(text: &str) -> Result<String, String> {
 
 /// A channel's name is repeated in every message on it.
 const CHANNEL_BYTES_MAX: usize = 256;
+
+/// As long as a client would notice.
+const SUBSCRIBERS_FIRST_MAX: Duration = Duration::from_secs(10);
 
 /// The dangerous commands that clients may send after all.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -131,6 +137,11 @@ impl Sessions {
         self.gap_channel.as_deref()
     }
 
+    /// How long others wait at most, after a switchover, for subscribers to be subscribed again.
+    pub const fn subscribers_first(&self) -> Duration {
+        self.subscribers_first
+    }
+
     /// What becomes of a write that the primary refused for want of replicas.
     pub const fn noreplicas(&self) -> NoReplicas {
         self.noreplicas
@@ -139,6 +150,7 @@ impl Sessions {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let shipped = Self::default();
         let (in_flight, buffer) = (shipped.max_in_flight_bytes, shipped.max_query_buffer_bytes);
+        let first = shipped.subscribers_first;
         let sessions = Self {
             max: section.or("max", shipped.max, human::count),
             upstream: section.or("upstream", shipped.upstream, Upstream::read),
@@ -150,6 +162,7 @@ impl Sessions {
             max_query_buffer_bytes: section.or("max_query_buffer", buffer, human::memory),
             allow: Allowed::read(section),
             gap_channel: section.take("gap_channel", read_channel),
+            subscribers_first: section.or("subscribers_first", first, human::duration),
             noreplicas: section.or("noreplicas", shipped.noreplicas, |text| {
                 human::choice(text, &[("return", NoReplicas::Return), ("hold", NoReplicas::Hold)])
             }),
@@ -167,6 +180,8 @@ impl Sessions {
         // them must fit as a whole.
         let buffer = wide(self.max_query_buffer_bytes);
         limits::bytes(problems, "sessions.max_query_buffer", buffer, 64 << 10, 1 << 30);
+        let (key, first) = ("sessions.subscribers_first", self.subscribers_first);
+        limits::time(problems, key, first, Duration::ZERO, SUBSCRIBERS_FIRST_MAX);
     }
 }
 
@@ -180,6 +195,7 @@ impl Default for Sessions {
             max_query_buffer_bytes: 1 << 20,
             allow: Allowed::default(),
             gap_channel: None,
+            subscribers_first: Duration::from_millis(50),
             noreplicas: NoReplicas::Return,
         }
     }

@@ -20,8 +20,12 @@ const ANSWER_MAX: Duration = Duration::from_millis(500);
 /// What changes a node's role.
 const ROLE: &[&[u8]] = &[b"REPLICAOF", b"NO", b"ONE"];
 
+/// What keeps those away from the old primary who bypass Segue, and lets them in again.
+const PAUSE: [&[&[u8]]; 2] = [&[b"CLIENT", b"PAUSE", b"1", b"WRITE"], &[b"CLIENT", b"UNPAUSE"]];
+
 /// What confirms guarded writes there.
-const GUARD: [&[&[u8]]; 2] = [&[b"WAIT", b"1", b"1"], &[b"SPUBLISH", GUARD_CHANNEL, b""]];
+const GUARD: [&[&[u8]]; 3] =
+    [&[b"ROLE"], &[b"WAIT", b"1", b"1"], &[b"SPUBLISH", GUARD_CHANNEL, b""]];
 
 /// Asks every node at the same time.
 pub(super) async fn examine(
@@ -51,12 +55,14 @@ async fn ask(node: NodeId, spec: &NodeSpec, credentials: Option<Credentials>) ->
     let [memory, user] = replies.as_slice() else { return None };
     let maxmemory =
         items(memory).nth(1).and_then(text).and_then(|it| String::from_utf8_lossy(it).parse().ok());
-    let (mut denied, mut guard_denied) = (Vec::new(), Vec::new());
+    let (denied, pause_denied, guard_denied) = (Vec::new(), Vec::new(), Vec::new());
+    let mut checked = Checked { node, maxmemory, denied, pause_denied, guard_denied };
     if let Some(user) = text(user).filter(|it| error_text(it).is_none()) {
-        denied = not_allowed(&mut connection, user, &[ROLE]).await;
-        guard_denied = not_allowed(&mut connection, user, &GUARD).await;
+        checked.denied = not_allowed(&mut connection, user, &[ROLE]).await;
+        checked.pause_denied = not_allowed(&mut connection, user, &PAUSE).await;
+        checked.guard_denied = not_allowed(&mut connection, user, &GUARD).await;
     }
-    Some(Checked { node, maxmemory, denied, guard_denied })
+    Some(checked)
 }
 
 /// Why `user` may not use these commands, in the node's words.

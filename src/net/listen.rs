@@ -53,6 +53,25 @@ pub enum ListenError {
     },
 }
 
+impl ListenError {
+    /// What to do about it: a sentence, if there is one.
+    pub fn advice(&self) -> Option<&'static str> {
+        let Self::Tcp { source, .. } = self else { return None };
+        let advice = [
+            (
+                ErrorKind::AddrInUse,
+                "Another process has it; is Segue running already? `ss -ltnp` shows who it is.",
+            ),
+            (
+                ErrorKind::AddrNotAvailable,
+                "It is no address of this machine; 0.0.0.0 stands for all that it has.",
+            ),
+            (ErrorKind::PermissionDenied, "Ports below 1024 need the right to bind them."),
+        ];
+        advice.into_iter().find(|it| it.0 == source.kind()).map(|it| it.1)
+    }
+}
+
 /// Listens on a TCP address.
 ///
 /// # Errors

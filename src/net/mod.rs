@@ -23,4 +23,4 @@ mod stream;
 pub use dial::{DialError, dial};
 pub use pipe::Pipe;
 pub use resolve::{ResolveError, resolve};
-pub use stream::{Detached, Stream};
+pub use stream::{Detached, Stream, read_now};

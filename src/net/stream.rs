@@ -1,6 +1,7 @@
 //! A peer's connection, over TCP or a Unix socket: read and written the same way.
 
-use std::io;
+use socket2::SockRef;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -72,6 +73,16 @@ impl Stream {
             Detached::Unix(it) => Self::Unix(UnixStream::from_std(it)?),
         })
     }
+}
+
+/// Reads what is there at this moment, whether or not the runtime has heard of it yet: for last
+/// words, after which nobody will ask again.
+///
+/// # Errors
+///
+/// `WouldBlock` if there is nothing; anything else if the peer is gone.
+pub fn read_now(stream: &TcpStream, buf: &mut [u8]) -> io::Result<usize> {
+    (&*SockRef::from(stream)).read(buf)
 }
 
 impl AsyncRead for Stream {

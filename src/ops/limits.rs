@@ -6,7 +6,8 @@ use tracing::{info, warn};
 /// One to the client, one to the node.
 const PER_SESSION: u64 = 2;
 
-/// Listeners, probes, logs, the runtimes' own, and 64 connections of each HTTP server.
+/// Listeners, probes, logs, the runtimes of listeners and control plane, and 64 connections of
+/// each HTTP server.
 const RESERVE: u64 = 192;
 
 /// Raises the soft limit of open files to the hard one and says what it is now.
@@ -25,32 +26,33 @@ pub fn raise_open_files() -> u64 {
 }
 
 /// How many sessions there is room for: `configured`, or fewer if the limit of open files is
-/// too low, and then it says so.
-pub fn sessions_allowed(configured: u64, open_files: u64) -> u64 {
-    let room = room(open_files);
+/// too low, and then it says so. All workers together take `workers` descriptors for themselves.
+pub fn sessions_allowed(configured: u64, workers: u64, open_files: u64) -> u64 {
+    let room = room(workers, open_files);
     if room >= configured {
         info!(open_files, sessions_max = configured, "Limit of open files suffices");
         return configured;
     }
     warn!(
         open_files,
-        needed = needed(configured),
+        needed = needed(configured, workers),
         configured,
         sessions_max = room,
-        "Limit of open files is too low for sessions.max; fewer sessions are let in",
+        "Limit of open files is too low for sessions.max; fewer sessions are let in. Raise it (ulimit -n, \
+         LimitNOFILE), or lower sessions.max",
     );
     room
 }
 
 /// Sessions that fit; always one, so that a hopeless limit shows as refused connections and
 /// not as a proxy that lets nobody in.
-const fn room(open_files: u64) -> u64 {
-    let room = open_files.saturating_sub(RESERVE) / PER_SESSION;
+const fn room(workers: u64, open_files: u64) -> u64 {
+    let room = open_files.saturating_sub(RESERVE).saturating_sub(workers) / PER_SESSION;
     if room == 0 { 1 } else { room }
 }
 
-const fn needed(sessions: u64) -> u64 {
-    sessions.saturating_mul(PER_SESSION).saturating_add(RESERVE)
+const fn needed(sessions: u64, workers: u64) -> u64 {
+    sessions.saturating_mul(PER_SESSION).saturating_add(workers).saturating_add(RESERVE)
 }
 
 #[cfg(test)]
@@ -59,11 +61,23 @@ mod tests {
 
     #[test]
     fn sessions_fit_the_open_files() {
-        assert_eq!(sessions_allowed(10_000, needed(10_000)), 10_000, "exactly enough");
-        assert_eq!(sessions_allowed(10_000, needed(10_000) - 1), 9_999, "one too few");
-        assert_eq!(sessions_allowed(10_000, 1_024), 416);
-        assert_eq!(sessions_allowed(10_000, 10), 1, "never nobody");
-        assert_eq!(sessions_allowed(10_000, u64::MAX), 10_000, "no limit");
+        assert_eq!(sessions_allowed(10_000, 0, needed(10_000, 0)), 10_000, "exactly enough");
+        assert_eq!(sessions_allowed(10_000, 0, needed(10_000, 0) - 1), 9_999, "one too few");
+        assert_eq!(sessions_allowed(10_000, 0, 1_024), 416);
+        assert_eq!(sessions_allowed(10_000, 0, 10), 1, "never nobody");
+        assert_eq!(sessions_allowed(10_000, 0, u64::MAX), 10_000, "no limit");
+    }
+
+    #[test]
+    fn what_workers_take_is_not_there_for_sessions() {
+        let workers = 64 * crate::proxy::descriptors(2);
+        let enough = needed(10_000, workers);
+        assert_eq!(enough, needed(10_000, 0) + workers);
+        assert_eq!(sessions_allowed(10_000, workers, enough), 10_000, "exactly enough");
+        assert_eq!(sessions_allowed(10_000, workers, enough - 1), 9_999, "one too few");
+        let (one, many) =
+            (sessions_allowed(10_000, 0, 8_192), sessions_allowed(10_000, workers, 8_192));
+        assert_eq!(one - many, workers / PER_SESSION);
     }
 
     #[test]

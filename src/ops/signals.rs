@@ -66,7 +66,10 @@ impl Signals {
                 Some(()) = self.terminate.recv() => Stop::Terminate,
                 Some(()) = self.interrupt.recv() => Stop::Interrupt,
                 Some(()) = self.hang_up.recv() => {
-                    info!(signal = "SIGHUP", "Ignored a signal");
+                    info!(
+                        signal = "SIGHUP",
+                        "Ignored a signal: the configuration is read at the start only",
+                    );
                     continue;
                 }
                 else => std::future::pending().await,

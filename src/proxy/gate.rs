@@ -24,7 +24,7 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// Set in the version of a route that a worker gave itself.
 const OWN_VERSION: u64 = 1 << 63;
 /// Large replies that pass through the kernel at a time; each takes two descriptors.
-const PIPES_MAX: usize = 32;
+pub(super) const PIPES_MAX: usize = 32;
 
 /// One worker's shared part. Never borrowed across an `.await`.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(super) struct Gate {
     pub(super) dial_limit: Duration,
     /// Connections that sessions share, by what these have in common.
     pub(super) shared: RefCell<BTreeMap<Key, Rc<Shared>>>,
+    /// Told when sessions that waited for subscribers may go on.
+    pub(super) released: Notify,
     /// Woken when a round of guarded writes is wanted, or the route is new.
     pub(super) guards: Vec<Notify>,
     /// Those of them to which nobody new may come.
@@ -68,6 +70,7 @@ impl Gate {
         stall_min: Duration,
     ) -> Self {
         Self {
+            released: Notify::new(),
             guards: world.rounds.iter().map(|_| Notify::new()).collect(),
             world: RefCell::new(world),
             cells,
@@ -93,8 +96,7 @@ impl Gate {
     /// missed that the primary was replaced, and the control plane may have stood still with it.
     /// What it knows is then worth nothing until the control plane, having asked, says it again:
     /// nothing is written to a node before a newer route arrives. Called at the beginning of
-    /// every turn that may write, before a session that is alone writes by itself, and by the worker's
-    /// beat.
+    /// every turn that may write, before a session writes at once, and by the worker's beat.
     pub(super) fn turn(&self, now: Time) {
         let slept = now.since(self.beat_at.replace(now));
         if slept < self.stall_min || self.world.borrow().route.primary().is_none() {
@@ -232,7 +234,8 @@ impl Gate {
         self.seats.borrow_mut().remove(&id);
     }
 
-    fn wake_all(&self) {
+    /// Lets every session run.
+    pub(super) fn wake_all(&self) {
         for seat in self.seats.borrow().values() {
             seat.with(|it| it.wake());
         }
@@ -282,5 +285,8 @@ impl Gate {
             self.cells.add(&std::mem::take(&mut world.tally));
         }
         world.hold_ended.drain(..).for_each(|it| self.cells.hold_seconds.observe(it));
+        if world.take_released() {
+            self.released.notify_one();
+        }
     }
 }

@@ -21,6 +21,8 @@
 mod beat;
 mod gate;
 mod guard;
+#[cfg(test)]
+mod last_words_test;
 mod listener;
 mod session;
 mod turn;
@@ -28,4 +30,4 @@ mod upstream;
 mod worker;
 
 pub use listener::{Accepting, Listener, accept};
-pub use worker::{Ends, Load, Settings, Worker, start};
+pub use worker::{Ends, Load, Settings, THREAD_DESCRIPTORS, Worker, descriptors, start};

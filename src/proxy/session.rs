@@ -49,6 +49,11 @@ impl fmt::Debug for Seat {
 }
 
 impl Seat {
+    /// A session that has just begun.
+    pub(super) fn new(gate: &Rc<Gate>, id: u64, client: Stream) -> Self {
+        Self { id, driver: Rc::new(RefCell::new(Driver::new(Rc::clone(gate), client))) }
+    }
+
     /// Calls `act` with the session. Never while the session is polled: one thread, and neither
     /// calls the other.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Driver) -> T) -> T {
@@ -59,12 +64,10 @@ impl Seat {
 /// Serves one client until the session is over.
 pub(super) async fn serve(gate: Rc<Gate>, id: u64, client: Stream, promise: Option<usize>) {
     gate.cells.session_opened();
-    let mut driver = Driver::new(Rc::clone(&gate), client);
+    let seat = Seat::new(&gate, id, client);
     if let Some(promise) = promise {
-        driver.machine.guard(&gate.world.borrow(), id, promise);
+        seat.with(|it| it.machine.guard(&gate.world.borrow(), id, promise));
     }
-    let driver = Rc::new(RefCell::new(driver));
-    let seat = Seat { id, driver };
     gate.register(seat.clone());
     let closed = poll_fn(|cx| seat.with(|it| it.turn(cx, &seat))).await;
     gate.forget(id);
@@ -98,8 +101,8 @@ pub(super) struct Driver {
     waker: Option<Waker>,
     /// All that was to be sent went to a shared connection in this round.
     has_pushed: bool,
-    /// Pushed in this turn, and nobody else uses that connection.
-    is_alone: bool,
+    /// Pushed in this turn what does not wait for the connection's task.
+    writes_at_once: bool,
     /// Got a reply from a shared connection in this turn.
     touched: bool,
     /// A large reply passes through it.
@@ -127,7 +130,7 @@ impl Driver {
             paused: false,
             waker: None,
             has_pushed: false,
-            is_alone: false,
+            writes_at_once: false,
             touched: false,
             pipe: None,
             used: false,
@@ -138,8 +141,8 @@ impl Driver {
 
     fn turn(&mut self, cx: &mut Context<'_>, seat: &Seat) -> Poll<Closed> {
         let polled = self.poll(cx, seat);
-        if std::mem::take(&mut self.is_alone) {
-            self.upstream.write_alone(&self.gate);
+        if std::mem::take(&mut self.writes_at_once) {
+            self.upstream.write_at_once(&self.gate);
         }
         polled
     }
@@ -185,12 +188,12 @@ impl Driver {
         }
     }
 
-    /// Takes in what the node has answered by now; nothing that comes later will count.
+    /// Takes in what the node has said by now; nothing that comes later will count.
     pub(super) fn last_words(&mut self, now: Time) {
         let gate = Rc::clone(&self.gate);
         let mut scratch = gate.scratch.borrow_mut();
-        while self.machine.is_in_flight() {
-            match self.upstream.try_read(&mut scratch) {
+        while self.machine.hears_on(&gate.world.borrow()) {
+            match self.upstream.read_now(&mut scratch) {
                 Ok(n) if n > 0 => {
                     let bytes = scratch.get(..n).unwrap_or_default();
                     self.machine.on_node(&mut gate.world.borrow_mut(), now, bytes);
@@ -303,7 +306,7 @@ impl Driver {
             if bytes.is_empty() || !shared.has_room(cx) {
                 return false;
             }
-            self.is_alone = shared.push(seat, bytes, self.machine.unsent_requests());
+            self.writes_at_once = shared.push(seat, bytes, self.machine.unsent_requests());
             bytes.len()
         };
         let mut world = self.gate.world.borrow_mut();

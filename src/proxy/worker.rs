@@ -1,7 +1,7 @@
 //! One thread of the data plane: its runtime, its sessions, and its obedience to the route.
 
 use super::beat::Beat;
-use super::gate::Gate;
+use super::gate::{Gate, PIPES_MAX};
 use super::{guard, session, turn};
 use crate::config::Credentials;
 use crate::net::{Detached, Stream};
@@ -28,6 +28,21 @@ const COOL_AFTER: Duration = Duration::from_secs(1);
 
 /// A worker's beat is not faster than this, however short a stall is to be noticed.
 const BEAT_MIN: Duration = Duration::from_millis(1);
+
+/// File descriptors that the thread of a worker takes from its start: its runtime has the kernel's
+/// event queue twice, a counter to be woken by, and its end of the pipe for signals; the beat is a
+/// timer.
+pub const THREAD_DESCRIPTORS: u64 = 5;
+
+/// Those of one round of guarded writes: its connection, and the next one while that one is closed.
+const PER_PROMISE: u64 = 2;
+
+/// File descriptors that one worker takes beside those of its sessions, at most, where guarded
+/// listeners promise `promises` different things.
+pub const fn descriptors(promises: usize) -> u64 {
+    // The two ends of each pipe.
+    THREAD_DESCRIPTORS + 2 * PIPES_MAX as u64 + PER_PROMISE * promises as u64
+}
 
 /// How often a worker without any traffic says that it runs, and how many times until sessions may
 /// have memory to give back.
@@ -232,6 +247,7 @@ async fn run(
                     gate.cool();
                 }
             }
+            () = gate.released.notified() => gate.wake_all(),
             client = clients.recv() => match client {
                 Some(client) => start_session(&gate, &load, client),
                 None => return,

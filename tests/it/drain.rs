@@ -1,10 +1,11 @@
-//! SIGTERM: Segue stops accepting, lets sessions finish what is in flight, and ends.
+//! SIGTERM: Segue stops accepting, lets sessions finish what is in flight, and ends. SIGHUP: nothing.
 
 use crate::harness::{Client, Kind, Proxy, Server, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 on_both!(
+    a_hang_up_changes_nothing,
     what_is_in_flight_is_answered_before_the_end,
     draining_ends_at_its_timeout,
     a_second_signal_ends_at_once,
@@ -97,4 +98,22 @@ fn a_second_signal_ends_at_once(kind: Kind) {
     assert_ne!(proxy.wait_ended().code(), Some(0), "it did not end as it should");
     assert!(told.elapsed() < AT_ONCE, "ended after {:?}", told.elapsed());
     client.read_to_end();
+}
+
+/// Goal: SIGHUP, by which other servers read their file again, is said to do nothing, and does
+/// nothing, whatever has become of the file.
+///
+/// Method: break the file, hang up; a client goes on.
+fn a_hang_up_changes_nothing(kind: Kind) {
+    let node = Server::primary(kind);
+    let proxy = Proxy::start(&[&node]);
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["SET", "k", "v"]), "+OK");
+    std::fs::write(proxy.config(), "listen: nowhere").expect("the file is ours");
+    proxy.hang_up();
+    let is_said =
+        || (proxy.logged("the configuration is read at the start only") == 1).then_some(());
+    eventually("it says so", is_said);
+    assert_eq!(client.call(&["GET", "k"]), "v");
+    assert_eq!(proxy.get("/readyz").0, 200);
 }

@@ -8,6 +8,7 @@ on_both!(
     what_is_allowed_is_forwarded,
     one_session_too_many_gets_the_servers_words,
     a_node_without_room_is_tried_again,
+    a_worker_takes_as_many_descriptors_as_are_reserved,
 );
 
 /// Goal: commands that would change roles or stop nodes are refused with the key that allows
@@ -121,4 +122,19 @@ fn a_node_without_room_is_tried_again(kind: Kind) {
             assert_eq!(client.read(), expected, "{upstream}");
         }
     }
+}
+
+/// Goal: what the thread of a worker takes is what `sessions.max` leaves to it.
+///
+/// Method: count the descriptors of a Segue with one worker and of one with four.
+fn a_worker_takes_as_many_descriptors_as_are_reserved(kind: Kind) {
+    let node = Server::primary(kind);
+    let with =
+        |workers: u64| Proxy::over(&[&node]).with(|it| it["workers"] = json!(workers)).start();
+    let (one, four) = (with(1), with(4));
+    eventually("three workers more take three times as much", || {
+        let more = four.descriptors().checked_sub(one.descriptors())?;
+        (more as u64 == 3 * segue::proxy::THREAD_DESCRIPTORS).then_some(())
+    });
+    assert!(segue::proxy::descriptors(0) > segue::proxy::THREAD_DESCRIPTORS, "and the pipes");
 }

@@ -114,10 +114,18 @@ fn a_start_that_cannot_be_ends_with_its_code() {
     }));
     assert!(code.is_some_and(|it| it != 0 && it != 78), "{code:?} {text}");
     assert!(text.contains(&addr), "it names the address: {text}");
+    assert!(text.contains("is Segue running already?"), "it says what to do: {text}");
+    // Of those that are for documentation (RFC 5737).
+    let (_, text) = run(&json!({
+        "listen": [{ "address": "192.0.2.1:6380" }],
+        "group": { "name": "g", "nodes": [{ "name": "a", "address": node.addr().to_string() }] },
+    }));
+    assert!(text.contains("It is no address of this machine"), "it says what to do: {text}");
 
     let missing = segue(&["run", "--config", "nowhere/proxy.yaml"]).output().expect("runs");
     assert_ne!(missing.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("nowhere/proxy.yaml"));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("with --config"));
 }
 
 /// Goal: people who read logs get lines, not JSON, by default.

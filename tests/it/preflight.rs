@@ -85,18 +85,59 @@ fn a_target_with_less_memory(kind: Kind) {
     }
 }
 
-/// Goal: a right that Segue's own user lacks, on the target or on the primary.
+/// What README.md says that Segue's own user needs for a switchover, and nothing else.
+const RIGHTS: [&str; 15] = [
+    "segue",
+    "on",
+    ">secret",
+    "resetkeys",
+    "-@all",
+    "+info",
+    "+ping",
+    "+replicaof",
+    "+command",
+    "+client|setname",
+    "+config|get",
+    "+client|pause",
+    "+client|unpause",
+    "+acl|whoami",
+    "+acl|dryrun",
+];
+
+/// Goal: each right that a switchover takes is asked for on each node that needs it, before
+/// anything is touched; with just these rights it works, without a warning.
 ///
-/// Method: take `REPLICAOF` away from it on one after the other.
+/// Method: a user who has them and no others, and lacks one after the other.
 fn rights_that_are_missing(kind: Kind) {
-    let group = Group::start(kind, 1);
-    let proxy = Proxy::start(&group.nodes());
-    for (node, name) in group.nodes().into_iter().zip(["a", "b"]) {
-        assert_eq!(node.call(&["ACL", "SETUSER", "default", "-replicaof"]), "+OK");
-        is_refused(&proxy, "b", &format!("{name} does not let Segue's user do it: "));
-        assert_eq!(node.call(&["ACL", "SETUSER", "default", "+replicaof"]), "+OK");
-        is_fine(&proxy, "b");
+    let group = Group::start(kind, 2);
+    for node in group.nodes() {
+        assert_eq!(node.call(&[&["ACL", "SETUSER"], &RIGHTS[..]].concat()), "+OK");
     }
+    let proxy = Proxy::over(&group.nodes()).with_user("segue", "secret").start();
+    proxy.wait_ready();
+    proxy.wait_followed();
+    is_fine(&proxy, "b");
+    let needed: [(&str, &[&str]); 3] =
+        [("replicaof", &["a", "b", "c"]), ("client|pause", &["a"]), ("client|unpause", &["a"])];
+    for (right, names) in needed {
+        for name in names {
+            let change = |sign: char| {
+                let rule = format!("{sign}{right}");
+                let done = group.by_name(name).call(&["ACL", "SETUSER", "segue", &rule]);
+                assert_eq!(done, "+OK");
+            };
+            change('-');
+            is_refused(&proxy, "b", &format!("{name} does not let Segue's user do it: "));
+            is_refused(&proxy, "b", right);
+            change('+');
+            is_fine(&proxy, "b");
+        }
+    }
+    // It serves no switchover to pause anybody but the primary.
+    assert_eq!(group.by_name("b").call(&["ACL", "SETUSER", "segue", "-client|pause"]), "+OK");
+    let (code, account) = proxy.order(&["switchover", "--to", "b"]);
+    assert_eq!((code, &account["warnings"]), (Some(0), &json!([])), "{account}");
+    assert!(group.by_name("b").is_primary());
 }
 
 /// Goal: a target on which Segue's user may not confirm guarded writes; only where there are any.
@@ -109,7 +150,7 @@ fn rights_to_confirm_guarded_writes(kind: Kind) {
         })
         .start();
     guarded.wait_ready();
-    for right in ["wait", "spublish"] {
+    for right in ["wait", "spublish", "role"] {
         let target = &group.replicas[0];
         assert_eq!(target.call(&["ACL", "SETUSER", "default", &format!("-{right}")]), "+OK");
         is_refused(&guarded, "b", "b does not let Segue's user confirm guarded writes: ");

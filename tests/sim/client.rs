@@ -42,6 +42,8 @@ pub(crate) struct Transaction {
 pub(crate) struct Asked {
     pub(crate) what: What,
     pub(crate) at: Us,
+    /// When the oldest one was asked that had no answer then; it, if there was none.
+    pub(crate) behind_from: Us,
 }
 
 /// What was asked.
@@ -184,7 +186,9 @@ impl Sim {
         for word in words {
             let _infallible = write!(input, "${}\r\n{word}\r\n", word.len());
         }
-        self.clients[client].waiting.push_back(Asked { what, at });
+        let waiting = &mut self.clients[client].waiting;
+        let behind_from = waiting.front().map_or(at, |it| it.at);
+        waiting.push_back(Asked { what, at, behind_from });
     }
 
     /// Replies reach the client; each answers its oldest request.

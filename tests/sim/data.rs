@@ -116,6 +116,20 @@ impl Data {
         Some(at.offset)
     }
 
+    /// Whether servers say how two histories relate: one goes on from the other under its own name,
+    /// or both do from the same one. A server says one such step, and one that came back from a log
+    /// or empty says none.
+    pub(crate) fn is_told(&self, one: History, other: History) -> bool {
+        let from = |it: History| {
+            let branch = &self.branches[it];
+            branch.base.filter(|_| branch.goes_on).map(|it| it.history)
+        };
+        let (one_from, other_from) = (from(one), from(other));
+        one_from == Some(other)
+            || other_from == Some(one)
+            || one_from.is_some() && one_from == other_from
+    }
+
     /// Whether data of `descendant` grew out of `ancestor`.
     pub(crate) fn descends(&self, descendant: History, ancestor: History) -> bool {
         let mut at = Some(descendant);

@@ -7,7 +7,7 @@ pub(super) mod shared;
 
 use super::gate::Gate;
 use super::session::Seat;
-use crate::net::{DialError, Pipe, dial};
+use crate::net::{DialError, Pipe, dial, read_now};
 use crate::pure::session::Wish;
 use crate::pure::topology::Epoch;
 use shared::Shared;
@@ -151,11 +151,11 @@ impl Upstream {
         waited
     }
 
-    /// Writes what the only session of a shared connection has pushed. If it has left meanwhile,
-    /// the connection's task knows.
-    pub(super) fn write_alone(&self, gate: &Gate) {
+    /// Writes what was pushed to a shared connection. If the session has left it meanwhile, the
+    /// connection's task knows.
+    pub(super) fn write_at_once(&self, gate: &Gate) {
         if let Self::Shared(shared) = self {
-            shared.write_alone(gate);
+            shared.write_at_once(gate);
         }
     }
 
@@ -171,10 +171,10 @@ impl Upstream {
         }
     }
 
-    /// Reads what is there, without waiting.
-    pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+    /// Reads what is there at this moment.
+    pub(super) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Up(stream) => stream.try_read(buf),
+            Self::Up(stream) => read_now(stream, buf),
             Self::None | Self::Dialing(..) | Self::Waiting(..) | Self::Shared(_) => {
                 Err(io::ErrorKind::WouldBlock.into())
             }

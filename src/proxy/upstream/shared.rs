@@ -1,7 +1,7 @@
 //! One connection that many sessions of a worker share, and the task that keeps it.
 //!
 //! Sessions push whole requests; what was pushed in one turn of the loop is written with one call,
-//! by the connection's task, or by a session that has the connection to itself (see `alone`).
+//! by the connection's task, or by a session at once (see `at_once`).
 //! What the node answers is read with one call, dealt out by [`Mux`], and written to each client
 //! right away, without waking the session's own task.
 //!
@@ -12,12 +12,14 @@
 //!   that have nothing in flight here go elsewhere.
 //! * Before a connection is given up, every session is told which of its bytes were not written.
 
-mod alone;
+mod at_once;
 mod deal;
+#[cfg(test)]
+pub(in crate::proxy) mod stage_test;
 mod stall;
 
 use super::Waited;
-use crate::net::{DialError, dial};
+use crate::net::{DialError, dial, read_now};
 use crate::proxy::gate::Gate;
 use crate::proxy::session::Seat;
 use crate::pure::backlog::Backlog;
@@ -27,6 +29,7 @@ use crate::pure::session::Key;
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, SignalKind};
 use crate::telemetry::metrics::Direction;
+use at_once::WRITE_EARLY;
 use bytes::{Buf, BytesMut};
 use stall::Stall;
 use std::cell::RefCell;
@@ -106,24 +109,7 @@ impl Shared {
         if let Some(shared) = gate.shared.borrow().get(&key) {
             return Rc::clone(shared);
         }
-        let inner = Inner {
-            link: Link::Down,
-            epoch: Epoch::default(),
-            mux: Mux::default(),
-            upbox: Backlog::new(),
-            touched: Vec::new(),
-            seats: BTreeMap::new(),
-            stalled: None,
-            waiting: Vec::new(),
-            failures: 0,
-            refused: false,
-            fresh: false,
-            task: None,
-            has_yielded: false,
-            idle: None,
-            over: false,
-        };
-        let shared = Rc::new(Self { key: key.clone(), inner: RefCell::new(inner) });
+        let shared = Rc::new(Self { key: key.clone(), inner: RefCell::new(Inner::new()) });
         gate.shared.borrow_mut().insert(key, Rc::clone(&shared));
         let (gate, kept) = (Rc::clone(gate), Rc::clone(&shared));
         tokio::task::spawn_local(async move { poll_fn(|cx| kept.poll(&gate, cx)).await });
@@ -181,8 +167,8 @@ impl Shared {
         room
     }
 
-    /// Takes `requests` requests of `seat`. Whether it is the only session, and ends its turn with
-    /// [`write_alone`](Self::write_alone); otherwise the connection's task writes.
+    /// Takes `requests` requests of `seat`. Whether it ends its turn with
+    /// [`write_at_once`](Self::write_at_once); otherwise the connection's task writes.
     #[must_use]
     pub(in crate::proxy) fn push(&self, seat: &Seat, bytes: &[u8], requests: usize) -> bool {
         let mut inner = self.inner.borrow_mut();
@@ -191,7 +177,7 @@ impl Shared {
         if !is_alone {
             inner.wake();
         }
-        is_alone
+        is_alone || inner.mux.to_node().len() >= WRITE_EARLY
     }
 
     /// Takes in what the node has answered by now.
@@ -201,7 +187,7 @@ impl Shared {
         while let Link::Up(stream) = &inner.link
             && !inner.mux.is_idle()
         {
-            match stream.try_read(&mut scratch) {
+            match read_now(stream, &mut scratch) {
                 Ok(n) if n > 0 => {
                     let bytes = scratch.get(..n).unwrap_or_default();
                     if !inner.take(gate, now, bytes) {
@@ -263,6 +249,26 @@ impl Shared {
 }
 
 impl Inner {
+    fn new() -> Self {
+        Self {
+            link: Link::Down,
+            epoch: Epoch::default(),
+            mux: Mux::default(),
+            upbox: Backlog::new(),
+            touched: Vec::new(),
+            seats: BTreeMap::new(),
+            stalled: None,
+            waiting: Vec::new(),
+            failures: 0,
+            refused: false,
+            fresh: false,
+            task: None,
+            has_yielded: false,
+            idle: None,
+            over: false,
+        }
+    }
+
     fn wake(&self) {
         if let Some(task) = &self.task {
             task.wake_by_ref();

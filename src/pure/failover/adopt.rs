@@ -102,7 +102,7 @@ impl Brain {
     pub(super) fn asked_to_adopt(&mut self, now: Time, ask: &Adopt) {
         let Some(node) = self.nodes().find(|(_, it)| it.spec.name == ask.node).map(|it| it.0)
         else {
-            let reason = format!("no node is called {}", ask.node);
+            let reason = self.unknown(&ask.node);
             let account = self.account_of(now, None, ask, Adopted::NoSuchNode, vec![reason]);
             return self.act(Action::Adopted(account));
         };

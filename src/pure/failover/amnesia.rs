@@ -13,6 +13,8 @@
 //! What counts is what *was served*. A replica that went on by itself after a fork still has the
 //! part before the fork; if what came back lacks some of that, the replica takes over with all it
 //! has. What it wrote behind the fork was never served here, and is kept: it is nobody's loss.
+//! Where what came back has a history of an unknown name, both may have what the other lacks: if it
+//! has fewer keys than it had said itself, and such a replica has more, a human decides.
 //!
 //! # Deliberately absent
 //!
@@ -133,21 +135,35 @@ impl Brain {
     }
 
     /// Whether a replica that went on by itself after the fork, and was not sent behind the primary
-    /// yet, has far more than what came back. It is nobody's successor, so a human decides; sent
-    /// behind an empty primary, it would have nothing.
+    /// yet, may have what is missing in what came back: it has far more; or more at all, where that has
+    /// fewer keys than the primary had said itself and a history of an unknown name. It is nobody's
+    /// successor, and what came back may have what was served behind the fork: either way data is
+    /// lost, so a human decides. Sent behind the primary, it would have nothing left to decide about.
     fn is_worth_saving(&self, theirs: &Report, primary: &Report) -> bool {
-        let Some(serving) = &self.serving else { return false };
-        self.lineage.kinship(theirs, &serving.anchor) == Kinship::Diverged
-            && primary.keys.saturating_mul(2) < theirs.keys
+        let Some(anchor) = self.serving.as_ref().map(|it| &it.anchor) else { return false };
+        let has_shrunk = self.lineage.kinship(primary, anchor) == Kinship::Unrelated
+            && self.holds_more(anchor, primary);
+        self.lineage.kinship(theirs, anchor) == Kinship::Diverged
+            && (primary.keys.saturating_mul(2) < theirs.keys
+                || has_shrunk && self.holds_more(theirs, primary))
     }
 
-    /// Whether such a replica is there.
-    pub(super) fn has_worth_saving(&self) -> bool {
-        let Some(serving) = &self.serving else { return false };
-        let Some(primary) = self.member(serving.node).and_then(|it| it.report()) else {
-            return false;
-        };
-        self.with_data(serving.node).any(|it| self.is_worth_saving(it.1, primary))
+    /// Such a replica, if there is one.
+    pub(super) fn worth_saving(&self) -> Option<NodeId> {
+        let serving = self.serving.as_ref()?.node;
+        let primary = self.member(serving)?.report()?;
+        self.with_data(serving).find(|it| self.is_worth_saving(it.1, primary)).map(|it| it.0)
+    }
+
+    /// Why only a human can say whose data wins then.
+    pub(super) fn torn_apart(&self) -> Option<String> {
+        let (node, primary) = (self.worth_saving()?, self.serving.as_ref()?.node);
+        Some(format!(
+            "{} came back with less, and {} went on by itself and may have what is missing; choose \
+             whose data wins with `segue adopt NODE`",
+            self.name(primary),
+            self.name(node)
+        ))
     }
 
     pub(super) fn is_kin(&self, report: &Report, anchor: &Report) -> bool {

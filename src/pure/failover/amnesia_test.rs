@@ -200,3 +200,42 @@ fn whom_we_replaced_is_nobody_elses_choice() {
     world.run(1_000);
     assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
 }
+
+/// Node 1 was promoted by hand, behind what nodes 0 and 2 have, crashed, and came back from an
+/// append-only file without `lost` keys: what it has is of a history that nobody knows.
+fn promoted_behind(lost: u64, more: u64) -> World {
+    let mut world = steady(params());
+    world.nodes[1].is_frozen = true;
+    world.fault(Fault::Kill(0));
+    world.run(100);
+    for n in [1, 2] {
+        world.nodes[n].is_frozen = true;
+    }
+    world.nodes[2].offset += 500;
+    world.promote_by_hand(1);
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    world.nodes[2].keys = world.nodes[1].keys + more - lost;
+    world.run(150);
+    world.fault(Fault::Kill(1));
+    world.run(50);
+    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: true });
+    world.nodes[1].keys -= lost;
+    world.run(20_000);
+    world
+}
+
+/// Each may have what the other lacks, and no name tells: what was served behind the fork, or what
+/// the file lost from before it.
+#[test]
+fn who_came_back_with_less_than_it_said_and_who_went_on_are_told_apart_by_a_human() {
+    let world = promoted_behind(100, 60);
+    assert_eq!(serving(&world), None, "{:?}", world.notes);
+    let is_told = |it: &Note| matches!(it, Note::Waiting { reason } if reason.contains("n2 went on by itself") && reason.contains("segue adopt"));
+    assert!(world.notes.iter().any(is_told), "{:?}", world.notes);
+    for (lost, more) in [(0, 60), (100, 0)] {
+        let world = promoted_behind(lost, more);
+        assert_eq!(serving(&world), Some(1), "nothing is missing: {:?}", world.notes);
+        assert!(!world.notes.iter().any(is_amnesia), "{:?}", world.notes);
+    }
+}

@@ -29,9 +29,14 @@ impl Brain {
                 .wait(now, "Segue stood still, and not every node has answered since".to_owned());
         }
         // Neither up nor given up: it may have the data of the group, or be its primary. That ends by
-        // itself, with an answer or with the verdict of its detector.
+        // itself, with an answer or with the verdict of its detector. So does it with one that was given
+        // up and answers again: several that were out of reach come back at their own pace, and the
+        // first one that is trusted is not more of a primary than the next.
         let suspect = self.members.iter().find_map(|it| match it.health() {
             Health::Suspect(cause) => Some(format!("{} {cause}", it.spec.name)),
+            Health::Down(_) if it.detector.is_recovering() => {
+                Some(format!("{} answers again, and not for long enough", it.spec.name))
+            }
             Health::Unknown | Health::Up | Health::Down(_) => None,
         });
         if let Some(reason) = suspect {
@@ -79,9 +84,14 @@ impl Brain {
 
     fn conflict_reason(&self, nodes: &[NodeId]) -> String {
         let names: Vec<&str> = nodes.iter().map(|it| self.name(*it)).collect();
+        let is_gone = |it: &&NodeId| self.member(**it).is_some_and(|it| it.health().is_down());
+        let gone = nodes.iter().find(is_gone);
+        let gone = gone.map_or(String::new(), |it| {
+            format!("; {} does not answer now, and may have the data that counts", self.name(*it))
+        });
         format!(
             "{} say that they are primaries, and neither continues the other's history; choose \
-             whose data wins with `segue adopt NODE`",
+             whose data wins with `segue adopt NODE`{gone}",
             names.join(" and ")
         )
     }
@@ -89,9 +99,13 @@ impl Brain {
     /// The one node that serves, or why that cannot be said.
     fn choose(&self, now: Time) -> Result<NodeId, Undecided> {
         let fresh = self.fresh_from(now);
+        // Whoever was found in conflict does not lose it by falling silent: his last word stands.
         let heard: Vec<(NodeId, &Report)> = self
             .nodes()
-            .filter_map(|(node, member)| Some((node, member.report_since(fresh)?)))
+            .filter_map(|(node, it)| {
+                let last_word = it.report().filter(|_| self.conflict.contains(&node));
+                Some((node, it.report_since(fresh).or(last_word)?))
+            })
             .collect();
         let mut primaries: Vec<(NodeId, &Report)> =
             heard.iter().copied().filter(|(_, report)| report.is_primary()).collect();
@@ -196,3 +210,7 @@ impl Brain {
         Undecided::Conflict(primaries.iter().map(|it| it.0).collect())
     }
 }
+
+#[cfg(test)]
+#[path = "discover_test.rs"]
+mod tests;

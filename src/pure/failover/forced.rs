@@ -66,7 +66,7 @@ impl Brain {
         let (from, best, ranking) = match self.successor(now, ask) {
             Ok(found) => found,
             Err(NoTarget::Unknown(name)) => {
-                let reason = format!("no node is called {name}");
+                let reason = self.unknown(&name);
                 return self.tell_untouched(Verdict::NoSuchNode, None, vec![reason]);
             }
             Err(NoTarget::Refused { to, reasons }) => {

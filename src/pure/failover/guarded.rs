@@ -13,7 +13,8 @@
 //!
 //! Otherwise nobody is promoted, and the reason is said. Nor does a primary serve that came back as
 //! another process, or that the old one follows because of an old `replicaof`, before one of the two
-//! says that it lacks nothing, or before everybody was heard and nobody has more.
+//! says that it lacks nothing, or before everybody was heard and nobody has more. Who has said that he
+//! has more is waited for: others may have copied the one that lacks it since, and confirm nothing.
 //!
 //! What this does not guarantee: that somebody else's promotion follows the rule; that replicas
 //! acknowledge nothing to a primary which is cut off from this process, but not from another
@@ -163,18 +164,27 @@ impl Brain {
         // Somebody in step with it has what it has, and was asked a moment later.
         let is_ahead = |it: &Report| it.replid != report.replid && self.holds_more(it, report);
         // He has data of what was lost, and keys that expire do not tell whether that is more.
-        let may_hide = |member: &Member, it: &Report| {
+        let may_be_ahead = |member: &Member, it: &Report| {
             let expires = it.expiring_keys > 0 || report.expiring_keys > 0;
             expires
                 && self.word(lost, member, it).is_some()
                 && self.lineage.kinship(report, lost) == Kinship::Unrelated
         };
-        let is_open = |it: &&(NodeId, &Member, &Report)| is_ahead(it.2) || may_hide(it.1, it.2);
-        if let Some((other, ..)) = heard.iter().find(is_open) {
-            let other = self.name(*other);
+        // Whoever has said that he has more may come back with it, also when others have copied this
+        // one since, and have nothing more to say.
+        let ahead = self.nodes().filter(|it| it.0 != node).find_map(|(_, it)| {
+            let seen = it.seen.as_ref().filter(|it| it.asked >= since && !it.report.loading)?;
+            let says = match (is_ahead(&seen.report), it.health().is_up()) {
+                (true, true) => "has more",
+                (true, false) => "had more when it was heard last",
+                (false, _) => may_be_ahead(it, &seen.report).then_some("may have more")?,
+            };
+            Some((&it.spec.name, says))
+        });
+        if let Some((other, says)) = ahead {
             return Some(format!(
-                "{name} may lack writes that were acknowledged as guarded: {other} has more, or may; choose \
-                 whose data wins with `segue adopt NODE`"
+                "{name} may lack writes that were acknowledged as guarded: {other} {says}; choose whose \
+                 data wins with `segue adopt NODE`"
             ));
         }
         let replicas = heard.iter().filter(|it| it.0 != serving);

@@ -80,13 +80,15 @@ impl Brain {
             let may_forgive = if self.params.guarded.is_some() {
                 self.is_all_that_is_left(node)
             } else {
-                !self.has_worth_saving() && lost_for >= self.params.timeout
+                self.worth_saving().is_none() && lost_for >= self.params.timeout
             };
             if loss == Loss::Amnesia && may_forgive {
                 return self.forgive(node);
             }
             let nobody = self.nobody(&ranking.rejected);
-            let reason = self.unfollowed().map_or(nobody.clone(), |it| format!("{it}; {nobody}"));
+            let torn = self.torn_apart().filter(|_| loss == Loss::Amnesia);
+            let why = torn.or_else(|| self.unfollowed());
+            let reason = why.map_or(nobody.clone(), |it| format!("{it}; {nobody}"));
             return self.wait(now, reason);
         };
         if loss == Loss::Down && lost_for < DRAIN_MAX && !self.is_settled(&ranking) {

@@ -30,6 +30,9 @@ pub struct Checked {
     pub maxmemory: Option<u64>,
     /// Commands that Segue's user may not use there, as the node says it.
     pub denied: Vec<String>,
+    /// Likewise, of those that pause it while it is given up.
+    #[serde(default)]
+    pub pause_denied: Vec<String>,
     /// Likewise, of those that confirm guarded writes.
     #[serde(default)]
     pub guard_denied: Vec<String>,
@@ -81,6 +84,12 @@ impl Brain {
         }
     }
 
+    /// What to answer to a name that nobody has.
+    pub(super) fn unknown(&self, name: &str) -> String {
+        let names: Vec<_> = self.nodes().map(|it| it.1.spec.name.as_str()).collect();
+        format!("no node is called {name}; there are {}", names.join(", "))
+    }
+
     /// Whom the operator named, if anybody.
     pub(super) fn named(&self, ask: &Ask) -> Result<Option<NodeId>, NoTarget> {
         let Some(name) = &ask.to else { return Ok(None) };
@@ -115,9 +124,22 @@ impl Brain {
             Some(_) => {}
         }
         // That the primary itself is impaired (a full disk) speaks for it, if anything.
-        let denied = found(ask, serving.node).map(|it| it.denied.as_slice()).unwrap_or_default();
-        reasons.extend(denied.iter().map(|it| not_allowed(name, it)));
+        if let Some(found) = found(ask, serving.node) {
+            let denied = found.denied.iter().chain(&found.pause_denied);
+            reasons.extend(denied.map(|it| not_allowed(name, it)));
+        }
         reasons
+    }
+
+    /// What speaks against any other target than `sibling`, because that one has to be turned, too.
+    fn against_sibling(&self, sibling: NodeId, ask: &Ask) -> Vec<String> {
+        let served = self.serving.as_ref().map(|it| it.anchor.replid);
+        let Some(member) = self.member(sibling) else { return Vec::new() };
+        let follows =
+            member.report().is_some_and(|it| Some(it.replid) == served && !it.is_primary());
+        let found = found(ask, sibling).filter(|_| follows && member.health().is_up());
+        let denied = found.map(|it| it.denied.as_slice()).unwrap_or_default();
+        denied.iter().map(|it| not_allowed(&member.spec.name, it)).collect()
     }
 
     /// What speaks against this target.
@@ -137,6 +159,8 @@ impl Brain {
             return vec![format!("{name} has not answered lately")];
         };
         let mut reasons = self.against_report(to, report);
+        let others = self.nodes().map(|it| it.0).filter(|it| *it != to && *it != serving.node);
+        reasons.extend(others.flat_map(|it| self.against_sibling(it, ask)));
         if member.pending.is_some() {
             reasons.push(format!("{name} is being told something else at this moment"));
         }

@@ -90,7 +90,7 @@ impl Brain {
         let (from, to, report) = match target {
             Ok(found) => found,
             Err(NoTarget::Unknown(name)) => {
-                let reason = format!("no node is called {name}");
+                let reason = self.unknown(&name);
                 return self.tell_untouched(Verdict::NoSuchNode, None, vec![reason]);
             }
             Err(NoTarget::Refused { to, reasons }) => {

@@ -36,6 +36,7 @@ impl Scene {
             shares: false,
             allow: Vec::new(),
             gap_channel: None,
+            subscribers_first: Duration::from_millis(50),
             noreplicas: NoReplicas::Return,
         };
         let limits = Limits {

@@ -218,29 +218,28 @@ impl Log {
 
     /// Removes the first entry.
     pub(super) fn pop(&mut self) -> Option<Entry> {
-        self.forget(self.entries.front()?.len);
-        self.entries.pop_front()
+        self.pop_sent().map(|(entry, _)| entry)
     }
 
-    /// Removes the first entry for good.
-    pub(super) fn drop_front(&mut self) {
-        if let Some(first) = self.entries.front() {
-            self.forget(first.len);
-            self.entries.pop_front();
-        }
+    /// Removes the first entry; and when its last byte was sent, if all were that are here.
+    pub(super) fn pop_sent(&mut self) -> Option<(Entry, Option<Time>)> {
+        let sent = self.forget(self.entries.front()?.len);
+        self.entries.pop_front().map(|it| (it, sent))
     }
 
-    /// The first `len` bytes go.
-    fn forget(&mut self, len: usize) {
+    /// Removes the first entry for good; likewise.
+    pub(super) fn drop_sent(&mut self) -> Option<Time> {
+        let sent = self.forget(self.entries.front()?.len);
+        self.entries.pop_front();
+        sent
+    }
+
+    /// The first `len` bytes go: when the last of them was sent, if all were.
+    fn forget(&mut self, len: usize) -> Option<Time> {
         self.bytes.advance(len);
         let sent = len.min(self.sent);
         self.sent -= sent;
-        self.sent_at.take(sent);
-    }
-
-    /// When the last byte of the first entry was sent, if all were that are here.
-    pub(super) fn front_sent_at(&self) -> Option<Time> {
-        self.sent_at.of(self.entries.front()?.len)
+        self.sent_at.take(sent).filter(|_| sent == len)
     }
 
     /// Removes the first entry and says how far it got.

@@ -4,6 +4,7 @@ use super::doubt::Doubt;
 use super::guard::Guard;
 use super::hold::Refusal;
 use super::identity::Identity;
+use super::listeners::Listening;
 use super::log::Log;
 use super::recover::{Item, Recovery};
 use super::restore::Restoring;
@@ -67,18 +68,14 @@ pub(super) struct Passing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
     /// A route newer than this is worth a try at once.
-    version: u64,
-    at: Time,
+    pub(super) version: u64,
+    pub(super) at: Time,
 }
 
 /// After a node proved not to be primary, or was not reached: how long until it is tried again
 /// although the control plane has said nothing. It normally speaks within a millisecond; this is
 /// for what it cannot see.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// How often, and how many times, to look whether the target of a redirection has arrived.
-const TARGET_POLL: Duration = Duration::from_millis(5);
-const TARGET_POLLS_MAX: u32 = 200;
 
 /// One client's conversation.
 #[derive(Debug)]
@@ -137,10 +134,11 @@ pub struct Session {
     /// What this session has of the worker's requests in flight.
     pub(super) in_flight: usize,
     pub(super) draining: super::handover::Draining,
+    pub(super) listening: Listening,
     /// Whom the directory has as the target of this session's tracking.
     pub(super) redirects_to: Option<u64>,
     /// How often it was asked where that target stands now.
-    target_polls: u32,
+    pub(super) target_polls: u32,
     /// The last node did not take this session's login.
     pub(super) login_refused: bool,
     /// What is being dealt with now was doubted, and that is settled.
@@ -186,6 +184,7 @@ impl Session {
             held: Held::default(),
             in_flight: 0,
             draining: super::handover::Draining::default(),
+            listening: Listening::default(),
             redirects_to: None,
             target_polls: 0,
             login_refused: false,
@@ -208,8 +207,9 @@ impl Session {
         self.settle(world, now);
     }
 
-    /// The client will send no more. What is on its way is still answered; what waits for a
-    /// primary, or at the node, is not worth it any more.
+    /// The client will send no more. What is on its way is still answered, and so is what a
+    /// switchover holds up; what waits for a failover, or at the node, is not worth it any more: its
+    /// client has most likely given up, and may have sent it again.
     pub fn on_client_eof(&mut self, world: &mut World, now: Time) {
         self.eof = true;
         self.settle(world, now);
@@ -224,6 +224,7 @@ impl Session {
     /// of another epoch and must go.
     pub fn on_route(&mut self, world: &mut World, now: Time) {
         self.guard_route(world);
+        Self::limit_listeners(world, now);
         if world.route.epoch != self.epoch {
             // The control plane has seen that the node is not a primary any more.
             self.settle_doubt(world, now, true);
@@ -245,6 +246,7 @@ impl Session {
             && world.route.primary().is_some()
             && (self.has_work() || self.is_listening(world))
             && !self.waits_for_target(world)
+            && !self.waits_for_listeners(world, now)
             && self.retry.is_none_or(|it| it.version < world.route.version || it.at <= now)
     }
 
@@ -310,6 +312,7 @@ impl Session {
             Link::Up if world.route.gate == Gate::Draining => self.unfinished(),
             Link::Restoring(_) if world.route.gate == Gate::Draining => &[],
             Link::Restoring(restoring) => restoring.unsent(),
+            Link::Up if world.listeners.are_first() => &[],
             Link::Up => self.log.unsent(),
             Link::Doubting(doubt) => match self.log.unsent() {
                 [] => doubt.unsent(),
@@ -376,34 +379,8 @@ impl Session {
     }
 
     /// Whether the connection is needed although the client asks for nothing.
-    fn is_listening(&self, world: &World) -> bool {
+    pub(super) fn is_listening(&self, world: &World) -> bool {
         self.state.is_listening() || self.identity.is_target(world)
-    }
-
-    /// Whether another session, to which this one redirects its tracking, is still on its way to
-    /// the node. Not for ever: it may never get there.
-    fn waits_for_target(&self, world: &World) -> bool {
-        self.target_polls < TARGET_POLLS_MAX
-            && self.redirects_to.is_some_and(|it| world.directory.is_moving(it, world.route.epoch))
-    }
-
-    /// Keeps the directory's view of this session's tracking.
-    pub(super) fn note_redirect(&mut self, world: &mut World, now: Time) {
-        let target = self.state.rare().and_then(|it| it.tracking.as_ref()?.redirect);
-        if target != self.redirects_to {
-            world.directory.redirect(self.redirects_to, target);
-            self.redirects_to = target;
-        }
-        if matches!(self.link, Link::Up) {
-            self.target_polls = 0;
-        } else if target.is_some()
-            && self.retry.is_none()
-            && world.route.primary().is_some()
-            && self.waits_for_target(world)
-        {
-            self.target_polls += 1;
-            self.retry = Some(Retry { version: world.route.version, at: now + TARGET_POLL });
-        }
     }
 
     /// When to call [`on_deadline`](Self::on_deadline), if at all.
@@ -413,11 +390,9 @@ impl Session {
                 && world.route.primary().is_some()
                 && (self.has_work() || self.is_listening(world))
         });
-        let outwaited = self.outwaited_at();
-        [retry.map(|it| it.at), self.hold_deadline(world), self.blocked_deadline(), outwaited]
-            .into_iter()
-            .flatten()
-            .min()
+        let (held, blocked) = (self.hold_deadline(world), self.blocked_deadline());
+        let others = [self.outwaited_at(), self.listeners_until(world)];
+        [retry.map(|it| it.at), held, blocked].into_iter().chain(others).flatten().min()
     }
 
     /// A deadline has come. Harmless if called too early.
@@ -426,6 +401,7 @@ impl Session {
             self.retry = None;
         }
         self.outwaited(world, now);
+        Self::expire_listeners(world, now);
         self.expire(world, now);
         self.pump(world, now);
         self.settle(world, now);

@@ -26,6 +26,8 @@
 
 mod admit;
 mod blocking;
+#[cfg(test)]
+mod change_test;
 mod doubt;
 mod drain;
 mod exec;
@@ -33,6 +35,7 @@ mod guard;
 mod handover;
 mod hold;
 mod identity;
+mod listeners;
 mod log;
 mod machine;
 #[cfg(test)]

@@ -208,17 +208,15 @@ impl Session {
 
     /// Takes the first request, which the node has answered, off the log.
     fn pop_answered(&mut self, world: &mut World, now: Time) -> Option<Entry> {
-        self.note_answered(world, now);
-        self.log.pop()
-    }
-
-    /// Notes what the first request took, which the node has answered.
-    fn note_answered(&mut self, world: &mut World, answered: Time) {
-        let Some(&Entry { at: seen, effect, ref expect, .. }) = self.log.front() else { return };
-        let family = Family::of(expect, effect);
-        if let Some(sent) = self.log.front_sent_at() {
-            timing::note(&mut world.timings, Timing { family, seen, sent, answered, count: 1 });
+        let (entry, sent) = self.log.pop_sent()?;
+        if let Some(sent) = sent {
+            let (family, seen) = (Family::of(&entry.expect, entry.effect), entry.at);
+            timing::note(
+                &mut world.timings,
+                Timing { family, seen, sent, answered: now, count: 1 },
+            );
         }
+        Some(entry)
     }
 
     /// Whether the reply `frame` goes to the client as it is and says nothing else. Of a guarded
@@ -236,8 +234,16 @@ impl Session {
     /// not given to the client itself.
     pub fn forward(&mut self, world: &mut World, now: Time, rest: &[u8]) {
         self.out.extend_from_slice(rest);
-        self.note_answered(world, now);
-        self.log.drop_front();
+        if let Some(&Entry { at: seen, effect, ref expect, .. }) = self.log.front() {
+            let family = Family::of(expect, effect);
+            // Dropped where it is: moving it would cost more.
+            if let Some(sent) = self.log.drop_sent() {
+                timing::note(
+                    &mut world.timings,
+                    Timing { family, seen, sent, answered: now, count: 1 },
+                );
+            }
+        }
         self.suspect = false;
         if !self.is_proven {
             self.is_known_now(world);

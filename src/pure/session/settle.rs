@@ -46,6 +46,7 @@ impl Session {
         self.charged = kept;
         self.beside = kept.saturating_sub(self.log.bytes() + self.inbox.len());
         self.count_drained(world);
+        self.count_listening(world);
     }
 
     /// Bytes that this session keeps for its client.
@@ -61,7 +62,7 @@ impl Session {
     fn can_finish(&self, world: &World) -> bool {
         let waits = matches!(self.log.front().map(|it| &it.expect), Some(Expect::Blocking(_)));
         let cut = self.tunnel || self.stream == Some(Stream::Relay);
-        world.route.lets_finish() && !waits && !cut
+        (world.route.lets_finish() || world.awaits_heir) && !waits && !cut
     }
 
     /// Ends the session of a client that hung up, once it has all that it will get.
@@ -84,6 +85,7 @@ impl Session {
         self.count_withheld(world);
         self.identity.forget(world);
         self.uncount_drained(world);
+        self.uncount_listening(world);
         world.directory.redirect(self.redirects_to.take(), None);
     }
 }

@@ -41,6 +41,8 @@ pub struct Tally {
     pub blocking_reissued: u64,
     /// Sessions that may have missed messages.
     pub subscription_gaps: u64,
+    /// Sessions that others have not waited for any longer.
+    pub subscribers_late: u64,
     /// Invalidate-everything pushes.
     pub invalidations: u64,
     /// Iterations that started again.
@@ -89,6 +91,7 @@ impl Tally {
             watches_broken,
             blocking_reissued,
             subscription_gaps,
+            subscribers_late,
             invalidations,
             scans_restarted,
             scripts_reloaded,
@@ -102,6 +105,7 @@ impl Tally {
         let proofs = proof_a | proof_b | proof_c | proof_d | proof_e | proof_f;
         let restored = restored | restore_failures | transactions_replayed | watches_broken;
         let again = blocking_reissued | subscription_gaps | invalidations | scans_restarted;
+        let again = again | subscribers_late;
         let guarded = guarded_writes | unguarded_writes | guarded_reads | unguarded_reads;
         lost | refused | proofs | restored | again | scripts_reloaded | guarded == 0
     }
@@ -115,7 +119,7 @@ mod tests {
     fn only_admitted_requests_are_plain() {
         let plain = Tally { reads: 1, writes: 2, connection: 3, ..Tally::default() };
         assert!(plain.is_plain() && Tally::default().is_plain());
-        let counts: [fn(&mut Tally) -> &mut u64; 28] = [
+        let counts: [fn(&mut Tally) -> &mut u64; 29] = [
             |it| &mut it.held,
             |it| &mut it.released,
             |it| &mut it.replayed_reads,
@@ -137,6 +141,7 @@ mod tests {
             |it| &mut it.watches_broken,
             |it| &mut it.blocking_reissued,
             |it| &mut it.subscription_gaps,
+            |it| &mut it.subscribers_late,
             |it| &mut it.invalidations,
             |it| &mut it.scans_restarted,
             |it| &mut it.scripts_reloaded,

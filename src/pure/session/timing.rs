@@ -90,18 +90,6 @@ impl Sent {
         }
     }
 
-    /// When the last of the first `n` bytes was sent.
-    pub(super) fn of(&self, n: usize) -> Option<Time> {
-        let mut left = n.checked_sub(1)?;
-        for (run, at) in &self.0 {
-            if left < *run {
-                return Some(*at);
-            }
-            left -= run;
-        }
-        None
-    }
-
     /// The first `n` bytes are done with: when the last of them was sent.
     pub(super) fn take(&mut self, n: usize) -> Option<Time> {
         if let Some((run, at)) = self.0.front_mut()
@@ -188,7 +176,6 @@ mod tests {
                     1 => {
                         let n = n.min(model.len());
                         let last = n.checked_sub(1).and_then(|it| model.get(it).copied());
-                        prop_assert_eq!(sent.of(n), last);
                         model.drain(..n);
                         prop_assert_eq!(sent.take(n), last);
                     }

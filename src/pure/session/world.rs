@@ -2,6 +2,7 @@
 
 use super::guard::Withheld;
 use super::identity::Directory;
+use super::listeners::Listeners;
 use super::rounds::Rounds;
 use super::script::Scripts;
 use super::{Tally, Timing};
@@ -42,6 +43,8 @@ pub struct Policy {
     pub allow: Vec<Allow>,
     /// After a gap, subscribers get a message on this channel.
     pub gap_channel: Option<Box<[u8]>>,
+    /// After a switchover, others wait for subscribers, but not longer.
+    pub subscribers_first: Duration,
     /// `sessions.noreplicas`.
     pub noreplicas: NoReplicas,
 }
@@ -112,6 +115,9 @@ pub struct World {
     pub held: Held,
     /// Who has nothing in flight.
     pub drain: Drain,
+    pub(super) listeners: Listeners,
+    /// A switchover has closed the gate for good, and its heir is not there yet: a moment.
+    pub(super) awaits_heir: bool,
     /// What guarded listeners promise, each with its rounds.
     pub rounds: Vec<Rounds>,
     /// Replies that wait to be confirmed.
@@ -142,6 +148,8 @@ impl World {
             in_flight: 0,
             held: Held::default(),
             drain: Drain::default(),
+            listeners: Listeners::default(),
+            awaits_heir: false,
             rounds: Vec::new(),
             withheld: Withheld::default(),
             generation: 0,
@@ -163,7 +171,10 @@ impl World {
     pub fn set_route(&mut self, route: Route) {
         if route.epoch != self.route.epoch {
             self.sever_rounds();
+            self.listeners.begin(route.handed_over);
+            self.awaits_heir = route.handed_over;
         }
+        self.awaits_heir &= route.primary().is_none();
         self.route = route;
         // Each session says it again when it has seen this route.
         self.drain.drained = 0;

@@ -140,10 +140,11 @@ fn each_count_of_a_session_reaches_a_series_of_its_own() {
         unguarded_writes: 29,
         guarded_reads: 30,
         unguarded_reads: 31,
+        subscribers_late: 32,
     };
     let metrics = metrics();
     metrics.worker().add(&tally);
-    let counts: [(&str, f64); 31] = [
+    let counts: [(&str, f64); 32] = [
         ("requests_total{class=\"read\"}", 1.0),
         ("requests_total{class=\"write\"}", 2.0),
         ("requests_total{class=\"connection\"}", 3.0),
@@ -175,6 +176,7 @@ fn each_count_of_a_session_reaches_a_series_of_its_own() {
         ("guarded_writes_total{outcome=\"uncertain\"}", 29.0),
         ("guarded_reads_total{outcome=\"confirmed\"}", 30.0),
         ("guarded_reads_total{outcome=\"uncertain\"}", 31.0),
+        ("subscribers_late_total", 32.0),
     ];
     for (series, count) in counts {
         let value = scraped(&metrics, &format!("segue_{series}"));

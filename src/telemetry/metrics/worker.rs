@@ -78,6 +78,8 @@ worker_cells! {
         "segue_upstream_lost_total", "Connections to nodes that broke or were severed.";
     subscription_gaps: Counter =
         "segue_subscription_gaps_total", "Subscriptions that may have missed messages.";
+    subscribers_late: Counter =
+        "segue_subscribers_late_total", "Subscribers that others did not wait for after a switchover.";
     tracking_invalidations: Counter =
         "segue_tracking_invalidations_total", "Times a client's whole cache was invalidated.";
     blocking_reissued: Counter =
@@ -152,6 +154,7 @@ impl WorkerCells {
             watches_broken,
             blocking_reissued,
             subscription_gaps,
+            subscribers_late,
             invalidations,
             scans_restarted,
             scripts_reloaded,
@@ -179,6 +182,7 @@ impl WorkerCells {
         self.watches_aborted.add(watches_broken);
         self.blocking_reissued.add(blocking_reissued);
         self.subscription_gaps.add(subscription_gaps);
+        self.subscribers_late.add(subscribers_late);
         self.tracking_invalidations.add(invalidations);
         self.scans_restarted.add(scans_restarted);
         self.scripts_reloaded.add(scripts_reloaded);

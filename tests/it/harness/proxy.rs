@@ -105,6 +105,12 @@ impl Setup {
         self.with(|it| it["group"]["credentials"] = json!({ "password_file": path }))
     }
 
+    /// Lets Segue itself log in to the nodes as `user`.
+    pub(crate) fn with_user(self, user: &str, password: &str) -> Self {
+        let user = json!(user);
+        self.with_password(password).with(|it| it["group"]["credentials"]["username"] = user)
+    }
+
     /// Starts Segue and waits until it accepts clients; a primary need not be known yet.
     pub(crate) fn start(self) -> Proxy {
         let Self { config, place, environment, listen, http, dir } = self;
@@ -279,6 +285,10 @@ impl Proxy {
     /// Open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("segue lives").count()
+    }
+
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
     }
 
     pub(crate) fn terminate(&self) {

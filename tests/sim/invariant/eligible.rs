@@ -54,9 +54,10 @@ impl Sim {
         if !is_kin && report.keys > 0 {
             return Err("its data is of another history".to_owned());
         }
-        // A replica in step that has not come as far as the first key is merely behind: by how much
-        // it may be is judged below. Servers say 0 or 1 for "nothing yet", and once a copy has begun.
-        let is_behind = point.history == served_point.history
+        // A replica of that history, or of one that it goes on from, which has not come as far as the
+        // first key is merely behind: by how much it may be is judged below. Servers say 0 or 1 for
+        // "nothing yet", and once a copy has begun.
+        let is_behind = self.data.place(served_point, point.history).is_some()
             && link.state != LinkState::Syncing
             && report.offset > 1;
         if report.keys == 0 && self.data.keys(served_point) > 0 && !is_behind {

@@ -234,9 +234,12 @@ impl Eyes {
 
     /// The primary may serve with what it has.
     pub(crate) fn forgave(&mut self) {
+        // Nothing flows yet: it may have to be promoted first.
+        let held_at = self.held_at;
         if let Some(serving) = self.serving {
             self.opened(serving);
         }
+        self.held_at = held_at;
         self.forgiven = true;
     }
 

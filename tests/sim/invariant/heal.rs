@@ -1,6 +1,7 @@
 //! Once every fault has ended, every proxy serves one and the same primary and all replicas
 //! follow it, within a bound; or it says that a human is needed, and is right.
 
+use crate::data::Point;
 use crate::node::{Link, Role};
 use crate::sim::{Event, Sim};
 use crate::swarm::{Fault, MS, SECOND, Us};
@@ -91,8 +92,31 @@ impl Sim {
         left.all(|it| !self.data.descends(it.history, served.history))
     }
 
+    /// Whether a primary of some proxy came back under a name that nobody knows, and lacks what a node
+    /// has that went on by itself.
+    fn is_torn(&self) -> bool {
+        self.checker.eyes.iter().any(|eyes| {
+            let (Some(node), Some(served)) = (eyes.serving, eyes.served_point) else {
+                return false;
+            };
+            let Some(own) = &self.nodes[node].process else { return false };
+            let is_new = own.second.is_none() && own.history != served.history;
+            let served = Point { offset: u64::MAX, ..served };
+            let mut others = self.nodes.iter().filter_map(|it| it.process.as_ref());
+            is_new
+                && others
+                    .any(|it| self.lacks(own.point(), it.point()) && self.lacks(served, it.point()))
+        })
+    }
+
+    fn lacks(&self, own: Point, theirs: Point) -> bool {
+        let mut writes = 0..self.checker.writes.len();
+        writes.any(|it| self.data.contains(theirs, it) && !self.data.contains(own, it))
+    }
+
     /// Whether nobody could know what to do: no node of what was served says that it is a primary; or
-    /// several do, or a proxy never saw who served, and whoever saw it was killed or overruled.
+    /// several do, or a proxy never saw who served, and whoever saw it was killed or overruled; or what came
+    /// back lacks what only somebody on a branch of his own has.
     fn needs_human(&self) -> bool {
         let primaries = self.nodes.iter().filter_map(|it| it.process.as_ref());
         let primaries: Vec<_> = primaries.filter(|it| it.is_primary()).collect();
@@ -110,10 +134,7 @@ impl Sim {
             let is_primary = process.is_some_and(crate::node::Process::is_primary);
             is_primary && !self.swarm.files && !self.checker.eyes[0].known[it].is_family
         });
-        nobody
-            || is_stranger
-            || is_guarded
-            || forgot && (primaries > 1 || is_ignorant)
-            || self.is_all_gone()
+        let is_unknown = nobody || is_stranger || self.is_all_gone() || self.is_torn();
+        is_unknown || is_guarded || forgot && (primaries > 1 || is_ignorant)
     }
 }

@@ -7,6 +7,10 @@
 //! and nobody stands still, is slow or answers an error in place of what he is; not now, and not
 //! lately: every proxy must have had the time to ask everybody anew. A process that is killed and
 //! one that is started are no exception, nor is a human who turns roles.
+//!
+//! Nor must it hold between two data sets of which neither says that it comes from the other, nor both
+//! that they come from the same one: each proxy stays with the one that it knows, and a human decides.
+//! What they say is one step; a proxy may have seen more of them, but one that was killed has not.
 
 use crate::data::{History, Write};
 use crate::proxy::micros;
@@ -96,7 +100,7 @@ impl Sim {
         stats.twofold = twofold;
         stats.twofold_us = stats.twofold_us.max(longest);
         let lasted = to.saturating_sub(from.max(whole_from));
-        if lasted == 0 {
+        if lasted == 0 || !self.data.is_told(one, other) {
             return;
         }
         stats.twofold_whole_us = stats.twofold_whole_us.max(lasted);

@@ -31,6 +31,7 @@ impl Worker {
             noreplicas: NoReplicas::Return,
             allow: Vec::new(),
             gap_channel: None,
+            subscribers_first: Duration::from_millis(50),
         };
         let limits = Limits {
             in_flight_bytes_max: 1 << 20,

@@ -21,9 +21,9 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stall {
     /// When it last took something.
-    since: Time,
+    pub(super) since: Time,
     /// Bytes that wait for it.
-    left: usize,
+    pub(super) left: usize,
 }
 
 impl Shared {
@@ -66,3 +66,7 @@ impl Inner {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "stall_test.rs"]
+mod tests;

@@ -101,6 +101,7 @@ impl Sim {
             shares: setup.shares,
             allow: Vec::new(),
             gap_channel: None,
+            subscribers_first: Duration::from_millis(50),
             noreplicas: NoReplicas::Return,
         };
         let mut world = World::new(Arc::clone(&TABLE), policy, setup.limits, setup.budget_max);

@@ -1,5 +1,6 @@
-//! A session that has a shared connection to itself: what it pushes is written in its own turn,
-//! without waking the connection's task, which would be woken for one client's every request.
+//! What is written in a session's own turn, without waiting for the connection's task: what the only
+//! session of a connection pushed, for which the task would be woken at every request; and what many
+//! have pushed, once it is much, so that the node begins with it while the worker reads on.
 //!
 //! # Invariants
 //!
@@ -12,12 +13,16 @@ use crate::proxy::gate::Gate;
 use crate::telemetry::metrics::Direction;
 use tokio::io::Interest;
 
+/// Bytes that many sessions have pushed and that do not wait for the end of the loop's turn. Servers
+/// read as much at a time.
+pub(super) const WRITE_EARLY: usize = 16 * 1024;
+
 impl Shared {
-    /// At the end of the turn of the only session: writes what it pushed.
-    pub(in crate::proxy) fn write_alone(&self, gate: &Gate) {
+    /// At the end of a session's turn: writes what was pushed.
+    pub(in crate::proxy) fn write_at_once(&self, gate: &Gate) {
         gate.turn(gate.now());
         let mut inner = self.inner.borrow_mut();
-        if !inner.write_at_once(gate) {
+        if !inner.try_write(gate) {
             inner.wake();
         }
         drop(inner);
@@ -27,7 +32,7 @@ impl Shared {
 
 impl Inner {
     /// Whether all that was pushed is written.
-    fn write_at_once(&mut self, gate: &Gate) -> bool {
+    fn try_write(&mut self, gate: &Gate) -> bool {
         let Link::Up(stream) = &self.link else { return false };
         let route = gate.world.borrow().route;
         let is_allowed = route.lets_finish() && route.epoch == self.epoch;
@@ -41,3 +46,7 @@ impl Inner {
         self.mux.to_node().is_empty()
     }
 }
+
+#[cfg(test)]
+#[path = "at_once_test.rs"]
+mod tests;
