@@ -16,8 +16,8 @@
 //! # Invariants
 //!
 //! * The control plane is told what is acknowledged *before* the first reply leaves.
-//! * A round is only ever asked of the process that answered what it speaks for: one that was
-//!   restarted meanwhile, perhaps with less, confirms nothing of what came before.
+//! * A round is only ever asked of the process that answered what it speaks for, and in one epoch only
+//!   of one: another that runs there since confirms nothing before the control plane has looked at it.
 //! * Nothing is written while the gate is held, nor on a connection of another epoch, and no
 //!   answer of one counts.
 //!
@@ -188,6 +188,11 @@ impl Keeper {
                 if !self.is_same_process(&link) {
                     self.gate.world.borrow_mut().primary_restarted();
                     self.give_up();
+                }
+                // The control plane has not looked at that one yet, which may lack what others have;
+                // an epoch has one process, so if it is to serve, another epoch comes.
+                if self.seen.run_id.is_some_and(|it| it != link.run_id) {
+                    return;
                 }
                 self.seen.run_id = Some(link.run_id);
                 self.seen.is_doubtful = false;

@@ -89,6 +89,12 @@ impl Data {
         false
     }
 
+    /// Whether `point` contains `write`, and replication ids tell so.
+    pub(crate) fn tells(&self, point: Point, write: Write) -> bool {
+        let place = self.places.get(write).copied().flatten();
+        place.is_some_and(|it| self.place(point, it.history).is_some_and(|at| it.offset <= at))
+    }
+
     /// How many writes `point` contains.
     pub(crate) fn keys(&self, point: Point) -> u64 {
         let (mut keys, mut at) = (0, Some(point));

@@ -26,6 +26,7 @@ mod network;
 mod node;
 mod proxy;
 mod recorded;
+mod regime;
 mod rng;
 mod sim;
 mod swarm;

@@ -42,7 +42,7 @@ MUTANTS = {
     # Who is believed, and what is known.
     "commit-forgets-amnesia": (F + "lost.rs", "        self.recollect(now);\n", "        if !BUG { self.recollect(now); }\n"),
     "heir-under-order": (F + "serve.rs", "self.is_promoted(node, report) && !member.is_being_turned();", "self.is_promoted(node, report) && (BUG || !member.is_being_turned());"),
-    "successor-is-demoted": (F + "rejoin.rs", "let is_ours = !self.is_replacing(node, report);", "let is_ours = BUG || !self.is_replacing(node, report);"),
+    "successor-is-demoted": (F + "serve.rs", "self.is_promoted(node, report) && self.outranks(report, &serving.anchor)", "!BUG && self.is_promoted(node, report) && self.outranks(report, &serving.anchor)"),
     "dies-of-it-for-ever": (F + "member.rs", "is_repeated: self.failed.is_some()", "is_repeated: !BUG && self.failed.is_some()"),
     "amnesia-guard-off": (F + "amnesia.rs", "if !is_new || !report.is_primary()", "if BUG || !is_new || !report.is_primary()"),
     "no-witness": (F + "witness.rs", "(it.is_witness(primary, lost_at, WORD_MAX)", "!BUG && (it.is_witness(primary, lost_at, WORD_MAX)"),

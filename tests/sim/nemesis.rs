@@ -2,7 +2,7 @@
 
 use crate::network::End;
 use crate::sim::{Event, Sim};
-use crate::swarm::{Fault, MS, SECOND, Us};
+use crate::swarm::{Fault, MS, Us};
 
 /// How a fault ends.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,30 @@ impl Sim {
                 later(&mut self.proxies[proxy].workers[worker].stuck_until, self.now + span);
             }
             Fault::Switch => self.ask_switchover(proxy),
+            Fault::Blackout => self.black_out(),
+            Fault::CutLink => {
+                let one = self.rng.index(self.swarm.nodes);
+                let other = (one + self.rng.index(self.swarm.nodes - 1) + 1) % self.swarm.nodes;
+                self.cut(End::Node(one), End::Node(other), span);
+            }
+            Fault::CutAway => {
+                for proxy in 0..self.swarm.proxies {
+                    self.cut(End::Proxy(proxy), End::Node(node), span);
+                }
+                for other in 0..self.swarm.nodes {
+                    if self.rng.chance(50) {
+                        self.cut(End::Node(other), End::Node(node), span);
+                    }
+                }
+            }
+            Fault::Late => {
+                let other = self.rng.index(self.swarm.nodes);
+                let moment = self.rng.range(50 * MS, 900 * MS);
+                if other != node {
+                    later(&mut self.nodes[other].stopped_until, self.now + moment);
+                }
+            }
+            Fault::Split => self.split(span),
             Fault::Forget => {
                 self.close_sessions(proxy);
                 self.start_proxy(proxy);
@@ -84,8 +108,7 @@ impl Sim {
 
     /// From a blink to longer than anything is waited for.
     fn span(&mut self) -> Us {
-        let span =
-            self.rng.pick(&[30 * MS, 150 * MS, 500 * MS, 1_200 * MS, 3 * SECOND, 8 * SECOND]);
+        let span = self.rng.pick(&self.swarm.spans.clone());
         self.rng.range(span / 2, span)
     }
 
@@ -97,6 +120,47 @@ impl Sim {
             self.network.cut(from, to);
             self.after(span, Event::Ends(Ending::Mend(from, to)));
         }
+    }
+
+    /// Every node but one or none is killed at once.
+    fn black_out(&mut self) {
+        let spared = self.rng.index(2 * self.swarm.nodes);
+        for node in (0..self.swarm.nodes).filter(|it| *it != spared) {
+            let span = self.span();
+            self.kill_node(node);
+            self.after(span, Event::Ends(Ending::Start(node)));
+        }
+    }
+
+    /// Everybody is on one of two sides.
+    fn split(&mut self, span: Us) {
+        let nodes = (0..self.swarm.nodes).map(End::Node);
+        let everybody: Vec<End> = nodes.chain((0..self.swarm.proxies).map(End::Proxy)).collect();
+        let sides: Vec<bool> = everybody.iter().map(|_| self.rng.chance(50)).collect();
+        for (one, its) in everybody.iter().zip(&sides) {
+            for (other, theirs) in everybody.iter().zip(&sides) {
+                if *its && !*theirs {
+                    self.cut(*one, *other, span);
+                }
+            }
+        }
+    }
+
+    /// All is in order, and the primary is struck for good: everybody else must heal once more.
+    pub(crate) fn strike_for_good(&mut self, fault: Fault) {
+        let Some(open) = self.proxies[0].route.primary() else { return };
+        let node = usize::from(open.node.0);
+        self.trace(|| format!("== {fault:?} node {node} for good"));
+        self.gone = Some(node);
+        if fault == Fault::Stop {
+            self.nodes[node].stopped_until = Us::MAX;
+        } else {
+            self.nodes[node].host_up = fault != Fault::Vanish;
+            self.kill_node(node);
+        }
+        self.checker.struck(fault);
+        self.note_roughness();
+        self.healing_from = Some(self.now);
     }
 
     fn cut_somewhere(&mut self, node: usize, span: Us) {
@@ -140,6 +204,7 @@ impl Sim {
 
     pub(crate) fn end_fault(&mut self, ending: Ending) {
         match ending {
+            Ending::Start(node) if self.gone == Some(node) => {}
             Ending::Start(node) => {
                 self.nodes[node].host_up = true;
                 self.start_node(node);

@@ -120,6 +120,8 @@ pub(crate) struct Sim {
     pub(crate) clients: Vec<Client>,
     pub(crate) checker: Checker,
     pub(crate) healing_from: Option<Us>,
+    /// Who does not come back.
+    pub(crate) gone: Option<usize>,
     pub(crate) is_over: bool,
     pub(crate) events: u64,
     /// Of everything that happened, was decided and was answered, to compare two runs.
@@ -130,7 +132,7 @@ pub(crate) struct Sim {
 impl Sim {
     pub(crate) fn new(seed: u64, verbose: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let swarm = Swarm::draw(&mut rng);
+        let swarm = Swarm::of(seed, &mut rng);
         let mut sim = Self {
             now: 0,
             queue: BinaryHeap::new(),
@@ -144,6 +146,7 @@ impl Sim {
             clients: Vec::new(),
             checker: Checker::new(&swarm),
             healing_from: None,
+            gone: None,
             is_over: false,
             events: 0,
             digest: Digest::default(),

@@ -1,5 +1,6 @@
 //! What kind of run a seed gives: how many of everything, which faults, how often, how slow.
 
+use crate::regime::Regime;
 use crate::rng::Rng;
 use segue::pure::detect;
 use segue::pure::failover::{Guarded, Params, Rejoin, Witnessless};
@@ -41,9 +42,20 @@ pub(crate) enum Fault {
     Forget,
     /// No fault: an operator asks for a switchover.
     Switch,
+    /// Several processes are killed at once, and come back each after a while.
+    Blackout,
+    /// Two nodes cannot reach each other.
+    CutLink,
+    /// The proxies and some of the replicas cannot reach the primary, and others can.
+    CutAway,
+    /// A replica stands still for a moment.
+    Late,
+    /// The network falls in two: who is on one side reaches nobody on the other.
+    Split,
 }
 
 impl Fault {
+    /// Those that every run may draw; the others belong to a [`Regime`].
     pub(crate) const ALL: [Self; 13] = [
         Self::Kill,
         Self::Vanish,
@@ -119,10 +131,52 @@ pub(crate) struct Swarm {
     pub(crate) is_calm: bool,
     /// `durability:`, if writes are guarded.
     pub(crate) guarded: Option<Promise>,
+    /// From a blink to longer than anything is waited for: about how long faults last.
+    pub(crate) spans: [Us; 6],
+    /// Whether replicas find in their files whom they follow, or were told so while they ran.
+    pub(crate) files: bool,
+    /// Nodes do not let the proxy cut a replica's connection.
+    pub(crate) deaf: bool,
+    /// Whoever starts cannot write to its disk for a while, and says so even while it loads.
+    pub(crate) full_disk: bool,
+    /// Every key has a time to live, much longer than the run.
+    pub(crate) expiring: bool,
+    /// Strikes the primary once all has healed, for good.
+    pub(crate) last: Option<Fault>,
+    /// A node that dies whenever it is told to be primary, and is back at once.
+    pub(crate) dies_of_it: Option<usize>,
 }
 
 impl Swarm {
-    pub(crate) fn draw(rng: &mut Rng) -> Self {
+    /// The run of `seed`.
+    pub(crate) fn of(seed: u64, rng: &mut Rng) -> Self {
+        let mut swarm = Self::draw(rng);
+        if let Some(regime) = Regime::of(seed) {
+            regime.shape(&mut swarm, rng);
+        }
+        swarm
+    }
+
+    /// What was drawn for other numbers of nodes and proxies fits those of now.
+    pub(crate) fn settle(&mut self, rng: &mut Rng) {
+        let nodes = self.nodes;
+        self.priorities.resize(nodes, 100);
+        if let Some(promise) = &mut self.guarded {
+            let others = u32::try_from(nodes - 1).unwrap();
+            promise.replicas = promise.replicas.min(others);
+            let always_quorum = self.params.guarded.is_some_and(|it| it.always_quorum);
+            self.params.guarded = Some(Guarded {
+                replicas_min: promise.replicas,
+                always_quorum: always_quorum || self.proxies > 1,
+            });
+        }
+        // Somebody can take over.
+        if self.priorities.iter().all(|it| *it == 0) {
+            self.priorities[rng.index(nodes)] = 100;
+        }
+    }
+
+    fn draw(rng: &mut Rng) -> Self {
         let nodes = usize::try_from(rng.range(2, 5)).unwrap();
         let proxies = if rng.chance(75) { 1 } else { rng.pick(&[2, 3]) };
         let mut faults: Vec<Fault> = Fault::ALL.into_iter().filter(|_| rng.chance(35)).collect();
@@ -175,11 +229,18 @@ impl Swarm {
             pipeline: rng.pick(&[8, 8, 40]),
             is_calm,
             guarded,
+            spans: [30 * MS, 150 * MS, 500 * MS, 1_200 * MS, 3 * SECOND, 8 * SECOND],
+            files: true,
+            deaf: false,
+            full_disk: false,
+            expiring: false,
+            last: None,
+            dies_of_it: None,
         }
     }
 }
 
-fn promise(rng: &mut Rng, nodes: usize) -> Promise {
+pub(crate) fn promise(rng: &mut Rng, nodes: usize) -> Promise {
     let replicas = if nodes > 2 { rng.pick(&[1, 1, 2]) } else { 1 };
     let timeout = Duration::from_millis(rng.pick(&[100, 500]));
     let reads = rng.pick(&[GuardedReads::Local, GuardedReads::Confirmed]);

@@ -324,7 +324,7 @@ impl Brain {
             (member.report().map(|it| it.run_id), member.impaired.clone());
         let is_stranger = probed.is_stranger();
         member.detector.observe(now, answer);
-        member.learn(probed);
+        member.learn(now, probed);
         let (after, impaired) = (member.health(), member.impaired.clone());
         let restarted =
             member.report().is_some_and(|it| run_before.is_some_and(|run| run != it.run_id));

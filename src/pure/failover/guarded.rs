@@ -163,19 +163,28 @@ impl Brain {
         let name = self.name(node);
         // Somebody in step with it has what it has, and was asked a moment later.
         let is_ahead = |it: &Report| it.replid != report.replid && self.holds_more(it, report);
+        // He has data of what was lost, and keys that expire do not tell whether that is more.
+        let may_be_ahead = |member: &Member, it: &Report| {
+            let expires = it.expiring_keys > 0 || report.expiring_keys > 0;
+            expires
+                && self.word(lost, member, it).is_some()
+                && self.lineage.kinship(report, lost) == Kinship::Unrelated
+        };
         // Whoever has said that he has more may come back with it, also when others have copied this
         // one since, and have nothing more to say.
-        let ahead = self.nodes().find(|(other, it)| {
-            let seen = it.seen.as_ref().filter(|seen| *other != node && seen.asked >= since);
-            seen.is_some_and(|seen| !seen.report.loading && is_ahead(&seen.report))
+        let ahead = self.nodes().filter(|it| it.0 != node).find_map(|(_, it)| {
+            let seen = it.seen.as_ref().filter(|it| it.asked >= since && !it.report.loading)?;
+            let says = match (is_ahead(&seen.report), it.health().is_up()) {
+                (true, true) => "has more",
+                (true, false) => "had more when it was heard last",
+                (false, _) => may_be_ahead(it, &seen.report).then_some("may have more")?,
+            };
+            Some((&it.spec.name, says))
         });
-        if let Some((_, other)) = ahead {
-            let has =
-                if other.health().is_up() { "has more" } else { "had more when it was heard last" };
+        if let Some((other, says)) = ahead {
             return Some(format!(
-                "{name} may lack writes that were acknowledged as guarded: {} {has}; choose whose data \
-                 wins with `segue adopt NODE`",
-                other.spec.name
+                "{name} may lack writes that were acknowledged as guarded: {other} {says}; choose whose \
+                 data wins with `segue adopt NODE`"
             ));
         }
         let replicas = heard.iter().filter(|it| it.0 != serving);
@@ -232,7 +241,10 @@ impl Brain {
             // place in the history is not said any more.
             Some(LinkState::Syncing) => {
                 let (run_id, replid, offset) = member.had.filter(|_| report.keys > 0)?;
-                (run_id == report.run_id && replid == lost.replid).then_some(offset)
+                let then = Report { replid, offset, descends: None, ..report.clone() };
+                let kinship = self.lineage.kinship(&then, lost);
+                let is_kin = matches!(kinship, Kinship::Same | Kinship::Prefix);
+                (run_id == report.run_id && is_kin).then_some(offset)
             }
             Some(LinkState::Never) => None,
             Some(LinkState::Up { .. } | LinkState::Down { .. }) | None => {

@@ -324,6 +324,26 @@ fn a_primary_is_found_only_when_enough_replicas_say_that_they_have_no_more() {
     }
 }
 
+/// A replica has what was lost; the other one is empty, so too few say what they have. All were heard,
+/// and keys do not tell who has more, since all of them expire.
+#[test]
+fn keys_that_expire_do_not_say_that_nobody_has_more() {
+    let mut world = steady(Guarded { always_quorum: true, ..KNOWN });
+    world.nodes.iter_mut().for_each(|it| it.is_cache = true);
+    world.nodes[2].is_frozen = true;
+    world.fault(Fault::Kill(2));
+    world.fault(Fault::Restart { node: 2, keeps_keys: false, alone: false });
+    world.run(500);
+    world.nodes[1].is_frozen = true;
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.nodes[0].keys -= 5;
+    world.run(3_000);
+    assert_eq!(serving(&world), None, "{:?}", world.notes);
+    let reason = world.brain.snapshot(crate::pure::time::Time::from_millis(world.now)).reason;
+    assert!(reason.as_ref().is_some_and(|it| it.contains("n1 may have more")), "{reason:?}");
+}
+
 /// Segue starts, and the primary it finds came back with less. Node 1 copies that; node 2, which has
 /// more as well, falls silent. What node 1 says then is what it was told by the one that lacks it.
 #[test]

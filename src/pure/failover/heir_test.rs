@@ -101,3 +101,19 @@ fn a_successor_behind_a_cut_is_followed_and_neither_demoted_nor_robbed() {
         assert!(!world.orders.iter().any(robs), "{first} first: {:?}", world.orders);
     }
 }
+
+/// Another proxy promoted node 2 and sent node 1 behind it. Node 1 is asked before node 2, which said
+/// last that it is a replica of ours.
+#[test]
+fn nobody_is_taken_from_a_successor_that_was_not_asked_since() {
+    let mut world = steady();
+    world.promote_by_hand(2);
+    let (fork, history) = (world.nodes[2].descends, world.nodes[2].replid);
+    world.nodes[1].follows = Some(2);
+    world.nodes[1].offset = world.nodes[2].offset;
+    (world.nodes[1].descends, world.nodes[1].replid) = (fork, history);
+    world.run(1_500);
+    assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
+    let robs = |it: &Order| matches!(it, Order::Follow { primary, .. } if primary.0 == 0);
+    assert!(!world.orders.iter().any(robs), "{:?}", world.orders);
+}

@@ -335,7 +335,10 @@ impl Brain {
         if let Some(report) = report.filter(|it| it.run_id == run_id && it.is_primary()) {
             // It may have thrown away what it was chosen for just before it was told.
             let fork = self.lineage.fork(report, replid);
-            let has_it = report.replid == replid || fork.is_some_and(|it| it > offset);
+            // Chosen while it copied, nobody knows how much of that it had: then only who went on from
+            // there, and nowhere else, has it whole.
+            let is_next = offset > 1 || report.descends.is_some_and(|it| it.0 == replid);
+            let has_it = report.replid == replid || is_next && fork.is_some_and(|it| it > offset);
             if report.loading {
                 return;
             }

@@ -54,3 +54,30 @@ fn a_better_replica_that_is_only_late_is_not_passed_over() {
     world.run(1_000);
     assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
 }
+
+/// The same of one that was chosen while it copied, of which nobody knows how much it had: what it
+/// copied meanwhile went on from the same history.
+#[test]
+fn whoever_was_chosen_while_it_copied_must_go_on_from_what_it_had() {
+    let mut world = steady();
+    let (history, offset) = (world.nodes[1].replid, world.nodes[1].offset);
+    world.nodes[2].is_frozen = true;
+    world.fault(Fault::Kill(2));
+    world.fault(Fault::Kill(1));
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    (world.nodes[1].replid, world.nodes[1].offset) = (history, offset);
+    world.nodes[1].is_frozen = true;
+    world.nodes[1].sync_until = Some(u64::MAX);
+    world.nodes[0].keys = 1;
+    (world.nodes[0].descends, world.nodes[0].offset) = (Some((history, 11)), 10);
+    world.run_until_ordered();
+    assert_eq!(world.promoted[0].1.0, 1);
+    let (history, copied) = (world.nodes[0].replid, world.nodes[0].offset);
+    let node = &mut world.nodes[1];
+    (node.sync_until, node.replid, node.offset, node.keys) = (None, history, copied, 1);
+    world.run(1_000);
+    let is_told = |it: &Note| matches!(it, Note::PromotionFailed { reason, .. } if reason.contains("other data"));
+    assert!(world.notes.iter().any(is_told), "{:?}", world.notes);
+}

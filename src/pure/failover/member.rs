@@ -54,6 +54,8 @@ pub(super) struct Member {
     /// The process that was last seen as a replica: if the same one says that it is a primary,
     /// somebody promoted it; another one was merely restarted.
     pub(super) replica_run: Option<RunId>,
+    /// When it was first heard whom it follows, with data of which history.
+    pub(super) turned_at: Time,
     /// When the process that answers there was first heard of.
     pub(super) born_at: Time,
     pub(super) pending: Option<Pending>,
@@ -91,6 +93,7 @@ impl Member {
             moved_at: now,
             is_family: false,
             replica_run: None,
+            turned_at: now,
             born_at: now,
             pending: None,
             answered_at: now,
@@ -153,7 +156,7 @@ impl Member {
     }
 
     /// Takes the outcome of a probe, apart from what the detector makes of it.
-    pub(super) fn learn(&mut self, probed: Probed) {
+    pub(super) fn learn(&mut self, now: Time, probed: Probed) {
         let is_stranger = probed.is_stranger();
         let Probed { node: _, asked, addr, aliases, finding } = probed;
         if addr.is_some() {
@@ -198,6 +201,10 @@ impl Member {
         }
         if !report.is_primary() {
             self.replica_run = Some(report.run_id);
+        }
+        let led = |it: &Report| it.link().map(|link| (it.replid, link.host.clone(), link.port));
+        if self.report().and_then(led) != led(&report) {
+            self.turned_at = now;
         }
         self.seen = Some(Seen { report: *report, asked });
     }

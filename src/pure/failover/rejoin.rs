@@ -99,7 +99,7 @@ impl Brain {
             return is_ours.then(|| self.examine_primary(report, primary, member, rejoin));
         };
         // A switchover chose this one as it is: in step, if only through another replica.
-        if self.follows_a_successor(now, report, link) || self.is_switch_to(node) {
+        if self.follows_a_successor(now, member, report, link) || self.is_switch_to(node) {
             return None;
         }
         Some(if self.is_behind(serving, report, link) {
@@ -114,15 +114,26 @@ impl Brain {
     }
 
     /// Whether a replica has a history that replaces ours, of a node from which it receives though we
-    /// do not reach it, or which is back and not trusted yet: what it has would be thrown away.
-    fn follows_a_successor(&self, now: Time, report: &Report, link: &Link) -> bool {
+    /// do not reach it, or which is back and not trusted yet, or which has not been asked since: what it
+    /// has would be thrown away.
+    fn follows_a_successor(
+        &self,
+        now: Time,
+        member: &Member,
+        report: &Report,
+        link: &Link,
+    ) -> bool {
         let Some(anchor) = self.serving.as_ref().map(|it| &it.anchor) else { return false };
         let fresh = self.fresh_from(now);
+        let is_led = matches!(link.state, LinkState::Up { .. });
         let leads = |(node, it): (NodeId, &Member)| {
             it.is_at(&link.host, link.port)
-                && !it.health().is_up()
-                && (matches!(link.state, LinkState::Up { .. })
-                    || it.answer_since(fresh).is_some_and(|it| self.is_replacing(node, it)))
+                && if it.health().is_up() {
+                    // He was not asked since his replica said so: he may be primary by now.
+                    is_led && it.seen.as_ref().is_none_or(|it| it.asked < member.turned_at)
+                } else {
+                    is_led || it.answer_since(fresh).is_some_and(|it| self.is_replacing(node, it))
+                }
         };
         self.lineage.kinship(report, anchor) == Kinship::Successor && self.nodes().any(leads)
     }

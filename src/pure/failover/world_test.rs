@@ -109,7 +109,7 @@ pub(super) struct Node {
     pub(super) says_loading: bool,
     link_up: bool,
     link_down_from: Option<u64>,
-    sync_until: Option<u64>,
+    pub(super) sync_until: Option<u64>,
     io_at: u64,
     /// Orders that arrived while it hung.
     inbox: Vec<Order>,

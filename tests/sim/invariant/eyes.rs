@@ -26,8 +26,19 @@ pub(crate) struct Known {
     pub(crate) point: Option<Point>,
     /// When the last question was asked that was answered or timed out.
     pub(crate) tried: Us,
-    /// Good answers in a row.
+    /// Good answers in a row; and how many there were before the newest silence.
     pub(crate) streak: u32,
+    pub(crate) streak_before: u32,
+    /// When the question was asked that got the last good answer.
+    pub(crate) tried_well: Us,
+    /// Since when every answer was good.
+    pub(crate) well_from: Us,
+    /// Its host was reached since: it took or refused a connection, or loads.
+    pub(crate) is_reached: bool,
+    /// It was seen with the data that is served.
+    pub(crate) is_family: bool,
+    /// The process that was last seen as a replica.
+    pub(crate) replica_run: Option<RunId>,
     /// The newest question was not answered in time; it was not refused.
     pub(crate) is_late: bool,
     /// When a good answer came last.
@@ -72,6 +83,17 @@ pub(crate) struct Eyes {
     pub(crate) orphaned: Option<Orphaned>,
     /// A promotion of this process had no answer.
     pub(crate) uncertain: Option<(usize, RunId, Us)>,
+    /// Who was chosen last, in which epoch, what it had, and when that was.
+    pub(crate) chosen: Option<(Epoch, usize, Point)>,
+    pub(crate) chosen_at: Us,
+    /// Up to where workers said that writes of a history are safe.
+    pub(crate) told: BTreeMap<ReplId, u64>,
+    /// Since when the primary is known to be another process, which has loaded what it has.
+    pub(crate) back_since: Option<Us>,
+    /// Which process was opened for last, which one before, and how often each was.
+    open_for: Option<(usize, RunId)>,
+    pub(crate) left: Option<(usize, RunId)>,
+    pub(crate) reigns: BTreeMap<(usize, RunId), u32>,
 }
 
 impl Eyes {
@@ -99,6 +121,13 @@ impl Eyes {
             switching: None,
             orphaned: None,
             uncertain: None,
+            chosen: None,
+            chosen_at: 0,
+            told: BTreeMap::new(),
+            back_since: None,
+            open_for: None,
+            left: None,
+            reigns: BTreeMap::new(),
         }
     }
 
@@ -120,6 +149,13 @@ impl Eyes {
         let known = &mut self.known[node];
         known.tried = asked;
         known.is_late = matches!(probed.finding, Finding::Silent { .. });
+        known.is_reached |= match &probed.finding {
+            Finding::Silent { connected } => *connected,
+            Finding::Good(_) | Finding::Loading | Finding::Refused => true,
+            Finding::Impaired { .. } | Finding::NotAsked => false,
+        };
+        let streak_before = if known.streak > 0 { known.streak } else { known.streak_before };
+        known.streak_before = if known.is_late { streak_before } else { 0 };
         let (is_good, report) = match &probed.finding {
             Finding::Good(report) => (!report.loading, Some(report)),
             Finding::Impaired { report, .. } => (true, report.as_ref()),
@@ -130,11 +166,19 @@ impl Eyes {
         if let Some(report) = report {
             self.parents.extend(report.descends.map(|it| (report.replid, it.0)));
             known.report = Some((**report).clone());
+            let served = self.served.as_ref().map(|it| it.replid);
+            known.is_family |= served == Some(report.replid);
+            if !report.is_primary() {
+                known.replica_run = Some(report.run_id);
+            }
             known.asked = asked;
             known.point = point;
         }
         if is_good {
             known.streak += 1;
+            if known.streak == 1 {
+                known.well_from = now;
+            }
             // A single answer after a verdict of *down* is no recovery: `health.rise`.
             let is_first = known.good_at == 0;
             let is_lately = awake < known.well_at + micros(least(params));
@@ -142,10 +186,17 @@ impl Eyes {
                 known.well_at = awake;
             }
             known.good_at = now;
+            known.tried_well = asked;
+            known.is_reached = false;
         } else {
             known.streak = 0;
         }
         let is_served = self.serving == Some(node);
+        if is_served && let Some(report) = &known.report {
+            let is_same = self.served.as_ref().map(|it| it.run_id) == Some(report.run_id);
+            let is_back = !is_same && report.is_primary() && !report.loading && is_good;
+            self.back_since = self.back_since.filter(|_| is_back).or(is_back.then_some(now));
+        }
         if is_served && is_good && known.report.as_ref().is_some_and(Report::is_primary) {
             let is_same = self.served.as_ref().map(|it| it.run_id)
                 == known.report.as_ref().map(|it| it.run_id);
@@ -166,10 +217,17 @@ impl Eyes {
             self.served_point = known.point;
         }
         self.lines.extend(known.report.as_ref().map(|it| it.replid));
+        if let Some(run) = known.report.as_ref().map(|it| it.run_id)
+            && self.open_for != Some((node, run))
+        {
+            self.left = self.open_for.replace((node, run));
+            *self.reigns.entry((node, run)).or_default() += 1;
+        }
         self.serving = Some(node);
         self.switching.take_if(|it| it.1 == node);
         self.orders_while_held = 0;
         self.held_at = None;
+        self.back_since = None;
         self.forgiven = false;
         self.uncertain = None;
     }
@@ -185,7 +243,11 @@ impl Eyes {
         self.forgiven = true;
     }
 
-    pub(crate) fn ordered(&mut self, epoch: Epoch, node: usize) {
+    pub(crate) fn ordered(&mut self, now: Us, epoch: Epoch, node: usize) {
+        if self.is_first_order(epoch) {
+            self.chosen = self.known[node].point.map(|it| (epoch, node, it));
+            self.chosen_at = now;
+        }
         self.candidates.insert(epoch, node);
         self.orders_while_held += 1;
     }
@@ -203,12 +265,22 @@ impl Eyes {
         self.orphaned.as_ref().map(|it| (it.best.clone(), it.point))
     }
 
+    /// `history` and all that it goes back to, as far as anything that was told says.
+    pub(crate) fn line(&self, history: ReplId) -> Vec<ReplId> {
+        // One more than there are steps: so a circle of claims ends too.
+        std::iter::successors(Some(history), |it| self.parents.get(it).copied())
+            .take(self.parents.len() + 1)
+            .collect()
+    }
+
+    /// Whether `history` is `ancestor`, or goes back to it.
+    pub(crate) fn goes_back_to(&self, history: ReplId, ancestor: ReplId) -> bool {
+        self.line(history).contains(&ancestor)
+    }
+
     /// Whether anything that was told says that what was opened for goes back to `history`.
     pub(crate) fn is_known_line(&self, history: ReplId) -> bool {
-        let steps =
-            |it: &ReplId| std::iter::successors(Some(*it), |it| self.parents.get(it).copied());
-        // One more than there are steps: so a circle of claims ends too.
-        self.lines.iter().any(|it| steps(it).take(self.parents.len() + 1).any(|it| it == history))
+        self.lines.iter().any(|it| self.goes_back_to(*it, history))
     }
 
     /// Whether promoting `node` is what a switchover wants.

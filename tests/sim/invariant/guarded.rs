@@ -5,7 +5,7 @@
 //! several proxies the one that promotes must follow the rule as well, which each of them does;
 //! but it may be deposed by a human, who does not.
 
-use crate::data::Write;
+use crate::data::{Point, Write};
 use crate::sim::Sim;
 
 impl Sim {
@@ -40,7 +40,10 @@ impl Sim {
             let Some(copies) = self.checker.copies.get(write).cloned() else { continue };
             let has = |n: &&usize| {
                 let process = self.nodes[**n].process.as_ref();
-                process.is_some_and(|it| self.data.contains(it.point(), *write))
+                // Where keys prove nothing, nor does what a file gave back under a new name.
+                let is_told = |it: Point| !self.swarm.expiring || self.data.tells(it, *write);
+                process
+                    .is_some_and(|it| self.data.contains(it.point(), *write) && is_told(it.point()))
             };
             let left = copies.iter().filter(has).count();
             let gone = copies.len() - left;

@@ -19,7 +19,11 @@ impl Sim {
         match self.unhealed() {
             None => {
                 let since = *self.checker.healed_from.get_or_insert(now);
-                if now >= since + STEADY_MIN {
+                let is_steady = now >= since + STEADY_MIN;
+                if is_steady && let Some(fault) = self.swarm.last.take() {
+                    self.checker.healed_from = None;
+                    self.strike_for_good(fault);
+                } else if is_steady {
                     self.checker.stats.heal_ms = (since - from) / MS;
                     self.is_over = true;
                     return;
@@ -29,7 +33,8 @@ impl Sim {
                 self.checker.healed_from = None;
                 if now > from + HEAL_MAX {
                     self.is_over = true;
-                    match self.needs_human() {
+                    // Who lost his primary while all was in order needs nobody.
+                    match self.gone.is_none() && self.needs_human() {
                         true => self.checker.stats.humans_needed += 1,
                         false => self.fail("heal", why),
                     }
@@ -51,13 +56,17 @@ impl Sim {
                 let reason = proxy.brain.snapshot(self.time()).reason;
                 return Some(format!("proxy {p} is held: {reason:?}"));
             };
+            if self.gone == Some(usize::from(open.node.0)) {
+                return Some(format!("proxy {p} serves {:?}, which is gone", open.node));
+            }
             let first = *primary.get_or_insert(open.node);
             if first != open.node {
                 return Some(format!("proxy {p} serves {:?}, another {first:?}", open.node));
             }
         }
         let NodeId(primary) = primary?;
-        (0..self.nodes.len()).find_map(|n| self.astray(n, usize::from(primary)))
+        let here = (0..self.nodes.len()).filter(|it| self.gone != Some(*it));
+        here.into_iter().find_map(|n| self.astray(n, usize::from(primary)))
     }
 
     /// Why `node` is not in step behind `primary`.
@@ -119,7 +128,13 @@ impl Sim {
         let is_ignorant = self.checker.eyes.iter().any(|it| it.serving.is_none());
         // What was acknowledged as guarded is forgiven to nobody.
         let is_guarded = self.swarm.guarded.is_some();
-        let is_unknown = nobody || self.is_all_gone() || self.is_torn();
+        // Who was never seen with the group's data, and is primary, may have some of its own.
+        let is_stranger = (0..self.nodes.len()).any(|it| {
+            let process = self.nodes[it].process.as_ref();
+            let is_primary = process.is_some_and(crate::node::Process::is_primary);
+            is_primary && !self.swarm.files && !self.checker.eyes[0].known[it].is_family
+        });
+        let is_unknown = nobody || is_stranger || self.is_all_gone() || self.is_torn();
         is_unknown || is_guarded || forgot && (primaries > 1 || is_ignorant)
     }
 }

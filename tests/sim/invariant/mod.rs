@@ -5,6 +5,7 @@
 //! could have known. It never looks into the brain.
 
 mod amnesia;
+mod apart;
 mod barrier;
 mod best;
 mod discovery;
@@ -17,8 +18,16 @@ mod flapping;
 mod gate;
 mod guarded;
 mod heal;
+mod kept;
+mod late;
+mod patience;
 mod planned;
+mod quorum;
+mod ready;
 mod rejoin;
+mod replaced;
+mod rescued;
+mod robbed;
 mod session;
 mod split;
 mod stale;
@@ -89,6 +98,8 @@ pub(crate) struct Checker {
     pub(crate) stats: Stats,
     /// Of each acknowledged guarded write: which nodes had it when its client heard of it.
     copies: BTreeMap<Write, Vec<usize>>,
+    /// When that was, where several proxies acknowledge.
+    acked_at: BTreeMap<Write, Us>,
     /// How often a node lost what it had.
     copies_gone: u64,
     errors_told: u64,
@@ -109,6 +120,7 @@ impl Checker {
             eyes: (0..swarm.proxies).map(|_| Eyes::new(swarm.nodes, 0)).collect(),
             stats: Stats::default(),
             copies: BTreeMap::new(),
+            acked_at: BTreeMap::new(),
             copies_gone: 0,
             errors_told: 0,
             meddled: false,
@@ -155,6 +167,7 @@ impl Sim {
         let is_primary = eyes.known[node].report.as_ref().is_some_and(|it| it.is_primary());
         if is_primary && eyes.serving == Some(node) && self.is_amnesiac(p) {
             self.check_amnesia(p, node);
+            self.check_apart(p, node);
             self.check_durable(p, node);
             self.checker.eyes[p].opened(node);
         }
@@ -182,12 +195,16 @@ impl Sim {
                 if let Gate::Open(primary) = route.gate {
                     let node = usize::from(primary.node.0);
                     self.check_opened(p, *route, node);
+                    self.check_ready(p, node);
+                    self.check_kept(p, *route, node);
+                    self.check_copies(p, *route, node);
                     // Whoever took over from a primary that was dead already was promoted, and judged then.
                     if self.checker.eyes[p].primary().is_none() {
                         self.check_discovered(p, node);
                     }
                     if !self.checker.eyes[p].candidates.contains_key(&route.epoch) {
                         self.check_amnesia(p, node);
+                        self.check_apart(p, node);
                     }
                     self.check_durable(p, node);
                     self.checker.eyes[p].opened(node);
@@ -210,12 +227,18 @@ impl Sim {
                     self.check_eligible(p, node);
                     self.check_best(p, node);
                     self.check_fresh(p, node);
+                    self.check_late(p, node);
+                    self.check_patience(p);
+                    self.check_quorum(p, node);
+                    self.check_beside(p, node);
                 }
-                self.checker.eyes[p].ordered(*epoch, node);
+                let now = self.now;
+                self.checker.eyes[p].ordered(now, *epoch, node);
             }
             Action::Order(Order::Follow { node, primary, .. }) => {
                 let (node, primary) = (usize::from(node.0), usize::from(primary.0));
                 self.check_rejoin(p, node, primary);
+                self.check_turned(p, node, primary);
                 if self.checker.eyes[p].switching == Some((node, primary)) {
                     self.check_planned(p, primary);
                 }
@@ -241,6 +264,7 @@ impl Sim {
         if let Note::Orphaned { primary } = note {
             self.check_orphans(p, usize::from(primary.0));
         }
+        self.check_replaced(p, note);
         self.check_unchanged(p, note);
         self.note_switchover(p, note);
         self.check_flapping(p, note);

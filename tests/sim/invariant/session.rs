@@ -159,6 +159,7 @@ impl Sim {
         if outcome == Outcome::Acked {
             self.note_late_ack(write);
             self.note_copies(write);
+            self.note_acked_at(write);
             self.check_split(self.clients[client].proxy, write);
         }
     }

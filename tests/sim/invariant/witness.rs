@@ -25,7 +25,8 @@ impl Sim {
             let LinkState::Up { idle_secs } = link.state else { continue };
             let received_at = known.asked.saturating_sub((idle_secs + 1) * SECOND);
             // Its word is good until it counts as down itself, though its next answer is late.
-            let is_well = known.streak >= params.rise.max(2)
+            let was_well = known.is_late && known.streak_before >= params.rise.max(2);
+            let is_well = (known.streak >= params.rise.max(2) || was_well)
                 && known.good_at + micros(params.down_after) > self.now;
             let still_counts = (idle_secs + 1) * SECOND <= WORD_MAX;
             let testifies =

@@ -9,7 +9,7 @@ pub(crate) mod serve;
 
 use crate::data::{History, Point};
 use crate::sim::Sim;
-use crate::swarm::{Disk, Us};
+use crate::swarm::{Disk, SECOND, Us};
 use std::collections::VecDeque;
 
 /// A node and the host under it.
@@ -159,6 +159,10 @@ impl Sim {
         });
         self.trace(|| format!("node {n} starts as run {run}, {role:?}, {point:?}, {keys} keys"));
         self.nodes[n].stopped_until = 0;
+        if self.swarm.full_disk && now > 0 && self.healing_from.is_none() {
+            let until = now + self.rng.spread(SECOND);
+            self.nodes[n].impaired = Some((until, "MISCONF Errors writing to the RDB file."));
+        }
         self.nodes[n].process = Some(Process {
             run,
             started: now,

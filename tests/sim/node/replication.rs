@@ -120,6 +120,10 @@ impl Sim {
             process.down_since = (!streams).then_some(now);
             let up = Link::Up { run, sent: point.offset };
             process.role = Role::Replica { of, link: if streams { up } else { Link::Down } };
+            // It was told so while it ran.
+            if !self.swarm.files && !self.swarm.remembers_role {
+                self.nodes[n].configured_of = None;
+            }
         }
         self.trace(|| format!("node {n} has loaded {point:?}"));
     }
@@ -231,6 +235,8 @@ impl Sim {
             process.last_io = now;
         }
         if moves && until <= now {
+            self.check_rescued(n, of);
+            let Some(process) = &mut self.nodes[n].process else { return };
             process.loading =
                 Some(Loading { until: now + load_for, point: snapshot, from: Some(run) });
             self.copy_goes();

@@ -55,7 +55,7 @@ impl Sim {
             failing_over: false,
             followers: self.followers(n, process.run),
             keys,
-            expiring_keys: 0,
+            expiring_keys: if self.swarm.expiring { keys } else { 0 },
         }
     }
 

@@ -1,6 +1,7 @@
 //! Orders: connect, look again, `REPLICAOF`. An answer may be lost though the order was carried
 //! out, and bytes that were given up may still arrive.
 
+use crate::nemesis::Ending;
 use crate::network::End;
 use crate::sim::{Event, Sim};
 use crate::swarm::{MS, SECOND, Us};
@@ -120,7 +121,6 @@ impl Sim {
 
     fn carry_out(&mut self, proxy: usize, node: usize, order: &Order) -> Outcome {
         let of = match order {
-            Order::Promote { .. } => None,
             Order::Pause { span, .. } => {
                 if let Some(error) = self.nodes[node].impairment(self.now) {
                     return Outcome::Refused(error.to_owned());
@@ -132,10 +132,20 @@ impl Sim {
                 self.nodes[node].paused_until = 0;
                 return Outcome::Done;
             }
+            Order::Reconnect { .. } if self.swarm.deaf => {
+                return Outcome::Refused("NOPERM this user may not run client|kill".to_owned());
+            }
+            Order::Promote { .. } if self.swarm.dies_of_it == Some(node) => {
+                self.kill_node(node);
+                let wait = self.rng.range(1, 20) * MS;
+                self.after(wait, Event::Ends(Ending::Start(node)));
+                return Outcome::Unknown;
+            }
             Order::Reconnect { .. } => {
                 self.cut_link(node);
                 return Outcome::Done;
             }
+            Order::Promote { .. } => None,
             Order::Follow { primary, .. } => Some(usize::from(primary.0)),
         };
         self.check_carried_out(proxy, node, order);

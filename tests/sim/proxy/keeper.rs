@@ -145,12 +145,19 @@ impl Sim {
                     Some(known) => known == run,
                     None => ran_before || !keeper.is_doubtful && took < AT_ONCE,
                 };
-                keeper.run = Some(run);
-                keeper.is_doubtful = false;
-                keeper.link = Some(Asked { epoch, node, run, history });
+                let is_unseen = keeper.run.is_some_and(|it| it != run);
+                if !is_unseen {
+                    keeper.run = Some(run);
+                    keeper.is_doubtful = false;
+                    keeper.link = Some(Asked { epoch, node, run, history });
+                }
                 if !is_same {
                     self.proxies[p].workers[w].world.primary_restarted();
                     self.give_up(p, w);
+                }
+                if is_unseen {
+                    return self
+                        .after(RETRY_AFTER, Event::KeeperStuck { proxy: p, worker: w, serial });
                 }
                 self.keeper_moves(p, w);
             }

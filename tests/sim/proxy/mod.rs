@@ -81,9 +81,10 @@ impl Sim {
         let time = self.time();
         self.check_step(p);
         // What workers have acknowledged is looked at after the event arrived.
-        let Proxy { brain, workers, .. } = &mut self.proxies[p];
-        for told in workers.iter_mut().filter_map(|it| it.keeper.told.take()) {
-            brain.acknowledged(told);
+        let workers = self.proxies[p].workers.iter_mut();
+        for told in workers.filter_map(|it| it.keeper.told.take()).collect::<Vec<_>>() {
+            self.note_told(p, told);
+            self.proxies[p].brain.acknowledged(told);
         }
         let actions = self.proxies[p].brain.step(time, event);
         for action in actions {

@@ -1,0 +1,30 @@
+//! Whoever was promoted serves only if he still has what he was chosen for: a copy of another data
+//! set may have been complete just before he was told.
+
+use crate::client::Outcome;
+use crate::node::report::run_id;
+use crate::sim::Sim;
+use segue::pure::topology::Route;
+
+impl Sim {
+    /// The gate opens for `node`.
+    pub(super) fn check_kept(&mut self, p: usize, route: Route, node: usize) {
+        let eyes = &self.checker.eyes[p];
+        let Some((epoch, chosen, point)) = eyes.chosen else { return };
+        let told = eyes.known[node].report.as_ref().map(|it| it.run_id);
+        let Some(process) = &self.nodes[node].process else { return };
+        // What answered may be gone already; the next answer tells.
+        if epoch != route.epoch || chosen != node || Some(run_id(process.run)) != told {
+            return;
+        }
+        let own = process.point();
+        let gone = (0..self.checker.writes.len()).find(|it| {
+            self.checker.writes[*it] == Outcome::Acked
+                && self.data.contains(point, *it)
+                && !self.data.contains(own, *it)
+        });
+        self.check(gone.is_none(), "kept", || {
+            format!("node {node} serves without write {gone:?}, which it had when it was chosen")
+        });
+    }
+}
