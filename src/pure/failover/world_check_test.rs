@@ -27,9 +27,13 @@ impl World {
                 assert_eq!(self.route.gate, Gate::Held, "promoted with the gate open");
                 assert!(self.confirmed >= self.route.version, "promoted before the barrier");
                 let same = |it: &&(Epoch, NodeId)| it.0 == epoch;
-                let first = self.promoted.iter().find(same).map_or(node, |it| it.1);
-                assert_eq!(first, node, "one epoch, two candidates");
+                let first = self.promoted.iter().find(same).map(|it| it.1);
+                assert_eq!(first.unwrap_or(node), node, "one epoch, two candidates");
                 self.promoted.push((epoch, node));
+                if first.is_some() {
+                    // It may have been carried out: the same one is asked again, whoever is back since.
+                    return;
+                }
                 let chosen = &self.nodes[usize::from(node.0)];
                 // Who was given up by an operator may have more, and is not asked.
                 let is_forced = self.notes.iter().any(|it| {
