@@ -448,35 +448,5 @@ fn number(element: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Failure, answer, field};
-    use bytes::Bytes;
-
-    #[test]
-    fn only_a_primary_confirms() {
-        let wait = Bytes::from_static(b":2\r\n");
-        let publish = Bytes::from_static(b":0\r\n");
-        let primary = Bytes::from_static(b"*3\r\n$6\r\nmaster\r\n:1234\r\n*0\r\n");
-        let sound = answer(&[primary.clone(), publish.clone(), wait.clone()]);
-        let sound = sound.unwrap_or_else(|why| panic!("{why:?}"));
-        assert_eq!((sound.offset, sound.replicas), (1234, 2));
-        let replica =
-            Bytes::from_static(b"*5\r\n$5\r\nslave\r\n$1\r\na\r\n:1\r\n$9\r\nconnected\r\n:9\r\n");
-        let refused = Bytes::from_static(b"-NOPERM no WAIT for you\r\n");
-        let unblocked = Bytes::from_static(b"-UNBLOCKED force unblock from blocking\r\n");
-        for (role, wait) in [(&replica, wait), (&replica, refused.clone()), (&primary, unblocked)] {
-            let found = answer(&[role.clone(), publish.clone(), wait]);
-            assert!(matches!(found, Err(Failure::Demoted)));
-        }
-        assert!(matches!(answer(&[primary, publish, refused]), Err(Failure::Denied(_))));
-    }
-
-    #[test]
-    fn finds_the_history() {
-        let info = "# Replication\r\nrole:master\r\nmaster_replid:0123456789012345678901234567890123456789\r\nmaster_replid2:x\r\n";
-        let frame = Bytes::from(format!("${}\r\n{info}\r\n", info.len()));
-        assert_eq!(field(&frame, "role:"), Some("master"));
-        assert_eq!(field(&frame, "master_replid:").map(str::len), Some(40));
-        assert_eq!(field(&Bytes::from_static(b"$0\r\n\r\n"), "role:"), None);
-    }
-}
+#[path = "guard_test.rs"]
+mod tests;
