@@ -35,7 +35,7 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
 /// How long to wait before another attempt to connect.
@@ -74,13 +74,16 @@ struct Seen {
     since: Instant,
     /// The process that was asked last.
     run_id: Option<RunId>,
+    /// Another one, which confirms nothing in this epoch.
+    refused: Option<RunId>,
     /// An attempt to connect has failed, or a connection was lost.
     is_doubtful: bool,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { epoch: Epoch::default(), since: Instant::now(), run_id: None, is_doubtful: false }
+        let epoch = Epoch::default();
+        Self { epoch, since: Instant::now(), run_id: None, refused: None, is_doubtful: false }
     }
 }
 
@@ -111,6 +114,8 @@ impl Keeper {
     async fn keep(mut self) {
         // Since when a round is wanted that cannot begin.
         let mut stuck: Option<tokio::time::Instant> = None;
+        // In which epoch connecting failed, and when to try again there.
+        let mut failed: Option<(Epoch, tokio::time::Instant)> = None;
         loop {
             let route = self.gate.world.borrow().route;
             self.link.take_if(|it| it.epoch != route.epoch);
@@ -118,8 +123,14 @@ impl Keeper {
             if self.link.is_none()
                 && let Some(primary) = route.primary()
             {
-                self.connect(primary, route.epoch).await;
-                retry = self.link.is_none().then_some(RETRY_AFTER);
+                let now = tokio::time::Instant::now();
+                // Whatever woke this: a node that says no is not asked at every request.
+                if failed.is_none_or(|(epoch, at)| epoch != route.epoch || at <= now) {
+                    self.connect(primary, route.epoch).await;
+                    let again = tokio::time::Instant::now() + RETRY_AFTER;
+                    failed = self.link.is_none().then_some((route.epoch, again));
+                }
+                retry = failed.map(|it| it.1);
             }
             let (route, is_wanted) = {
                 let world = self.gate.world.borrow();
@@ -145,7 +156,7 @@ impl Keeper {
                     stuck = None;
                     self.give_up();
                 }
-                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
+                () = sleep_until(retry.unwrap_or_else(far)), if retry.is_some() => {}
             }
         }
     }
@@ -185,14 +196,18 @@ impl Keeper {
                 if self.complaint.take().is_some() {
                     info!("Guarded writes can be confirmed again");
                 }
+                let is_another = self.seen.run_id.is_some_and(|it| it != link.run_id);
+                if is_another && self.seen.refused.replace(link.run_id) == Some(link.run_id) {
+                    return;
+                }
                 if !self.is_same_process(&link) {
                     self.gate.world.borrow_mut().primary_restarted();
                     self.give_up();
                 }
                 // The control plane has not looked at that one yet, which may lack what others have;
                 // an epoch has one process, so if it is to serve, another epoch comes.
-                if self.seen.run_id.is_some_and(|it| it != link.run_id) {
-                    return;
+                if is_another {
+                    return self.gate.signal(SignalKind::Lost);
                 }
                 self.seen.run_id = Some(link.run_id);
                 self.seen.is_doubtful = false;

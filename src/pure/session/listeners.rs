@@ -53,6 +53,11 @@ impl Listeners {
         self.until = None;
     }
 
+    /// The switchover may have failed meanwhile; then nobody waits.
+    pub(super) const fn only_if(&mut self, handed_over: bool) {
+        self.first &= handed_over;
+    }
+
     /// The gate is open: from now on there is a limit.
     fn limit(&mut self, now: Time, limit: Duration) {
         if self.first && self.until.is_none() {
@@ -115,7 +120,9 @@ impl Session {
     /// A route was seen.
     pub(super) fn limit_listeners(world: &mut World, now: Time) {
         if world.route.primary().is_some() {
-            world.listeners.limit(now, world.policy.subscribers_first);
+            // What is held meanwhile must not be refused for it.
+            let limit = world.policy.subscribers_first.min(world.policy.hold_timeout / 2);
+            world.listeners.limit(now, limit);
         }
     }
 

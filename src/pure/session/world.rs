@@ -174,7 +174,8 @@ impl World {
             self.listeners.begin(route.handed_over);
             self.awaits_heir = route.handed_over;
         }
-        self.awaits_heir &= route.primary().is_none();
+        self.awaits_heir &= route.handed_over && route.primary().is_none();
+        self.listeners.only_if(route.handed_over);
         self.route = route;
         // Each session says it again when it has seen this route.
         self.drain.drained = 0;
