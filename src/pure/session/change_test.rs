@@ -182,6 +182,27 @@ fn nobody_waits_after_a_failover() {
     assert!(scene.may_publish(at(110)));
 }
 
+/// It was taken back, or became a failover, in the epoch that it had begun.
+#[test]
+fn nobody_waits_after_a_switchover_that_failed() {
+    let mut scene = Scene::begin();
+    scene.route(2, false, true, at(100));
+    scene.publisher.on_client(&mut scene.world, at(101), PUBLISH);
+    scene.route(2, true, false, at(110));
+    assert!(scene.may_publish(at(110)));
+    assert_eq!(scene.world.tally.subscribers_late, 0);
+}
+
+/// What waits is held: it must not be refused because somebody else is late.
+#[test]
+fn nobody_waits_so_long_that_he_would_be_refused() {
+    let mut scene = Scene::begin();
+    scene.world.policy.hold_timeout = Duration::from_millis(40);
+    scene.change(true);
+    assert!(!scene.may_publish(at(129)));
+    assert!(scene.may_publish(at(130)), "half of hold.timeout after the gate was open");
+}
+
 #[test]
 fn nobody_waits_for_subscribers_that_are_none() {
     let mut scene = Scene::begin();
