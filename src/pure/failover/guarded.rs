@@ -236,22 +236,21 @@ impl Brain {
         if report.loading {
             return None;
         }
-        match report.link().map(|it| it.state) {
-            // It has begun to copy a primary that came back empty: the data is still there, its
-            // place in the history is not said any more.
-            Some(LinkState::Syncing) => {
-                let (run_id, replid, offset) = member.had.filter(|_| report.keys > 0)?;
-                let then = Report { replid, offset, descends: None, ..report.clone() };
-                let kinship = self.lineage.kinship(&then, lost);
-                let is_kin = matches!(kinship, Kinship::Same | Kinship::Prefix);
-                (run_id == report.run_id && is_kin).then_some(offset)
-            }
-            Some(LinkState::Never) => None,
-            Some(LinkState::Up { .. } | LinkState::Down { .. }) | None => {
-                let kinship = self.lineage.kinship(report, lost);
-                matches!(kinship, Kinship::Same | Kinship::Prefix).then_some(report.offset)
-            }
+        let state = report.link().map(|it| it.state);
+        if state == Some(LinkState::Never) {
+            return None;
         }
+        let is_part = |report: &Report| {
+            matches!(self.lineage.kinship(report, lost), Kinship::Same | Kinship::Prefix)
+        };
+        // It has begun to copy a primary that came back empty, whether or not that has broken off since:
+        // the data is still there, its place in the history is not said any more.
+        if state == Some(LinkState::Syncing) || state.is_some() && report.offset <= 1 {
+            let (run_id, replid, offset) = member.had.filter(|_| report.keys > 0)?;
+            let then = Report { replid, offset, descends: None, ..report.clone() };
+            return (run_id == report.run_id && is_part(&then)).then_some(offset);
+        }
+        is_part(report).then_some(report.offset)
     }
 }
 

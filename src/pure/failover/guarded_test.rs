@@ -2,9 +2,10 @@
 
 use super::super::story_test::{account, ask, outcome, serving};
 use super::super::world_test::{Fault, World, params};
-use super::super::{Ask, Event, Note, Params, Reject, Verdict};
+use super::super::{Ask, Event, Finding, Note, Params, Probed, Reject, Verdict};
 use super::*;
-use crate::pure::topology::{Epoch, ReplId};
+use crate::pure::time::Time;
+use crate::pure::topology::{Epoch, ReplId, Role, RunId};
 
 const KNOWN: Guarded = Guarded { replicas_min: 1, always_quorum: false };
 
@@ -52,7 +53,7 @@ fn who_lacks_what_was_acknowledged_waits_for_who_has_it() {
     world.run(8_000);
     assert_eq!(serving(&world), None, "the only one there lacks something");
     assert!(world.notes.iter().any(lacks));
-    let reason = world.brain.snapshot(crate::pure::time::Time::from_millis(world.now)).reason;
+    let reason = world.brain.snapshot(Time::from_millis(world.now)).reason;
     assert!(reason.is_some_and(|it| it.contains("acknowledged as guarded")));
     world.fault(Fault::Resume(2));
     world.run(2_000);
@@ -217,6 +218,39 @@ fn a_replica_that_began_to_copy_an_empty_primary_still_has_what_it_had() {
     assert_eq!(serving(&world), Some(1));
 }
 
+/// What a replica said last that counts is what its word is worth, until it is told again: neither a copy
+/// that broke off, nor what it read from a file, is a place at which it was confirmed.
+#[test]
+fn a_word_outlasts_a_copy_and_comes_from_no_file() {
+    let world = steady(KNOWN);
+    let lost = world.brain.serving.as_ref().expect("it serves").anchor.clone();
+    let steps = [
+        (LinkState::Up { idle_secs: 0 }, 500, Some(500)),
+        (LinkState::Syncing, 1, Some(500)),
+        (LinkState::Down { secs: 0 }, 1, Some(500)),
+        (LinkState::Syncing, 1, Some(500)),
+        (LinkState::Up { idle_secs: 0 }, 600, Some(600)),
+        // Another process.
+        (LinkState::Never, 400, None),
+        (LinkState::Syncing, 1, None),
+    ];
+    let mut member = world.brain.members[1].clone();
+    let template = member.report().expect("it was heard").clone();
+    for (step, (state, offset, word)) in (0..).zip(steps) {
+        let mut report = Report { offset, ..template.clone() };
+        let Role::Replica(link) = &mut report.role else { panic!("it is a replica") };
+        link.state = state;
+        if step >= 5 {
+            report.run_id = RunId::parse(&"5".repeat(40)).expect("an id");
+        }
+        let asked = Time::from_millis(1_000 + step);
+        let finding = Finding::Good(Box::new(report.clone()));
+        let probed = Probed { node: NodeId(1), asked, addr: None, aliases: Vec::new(), finding };
+        member.learn(asked, probed);
+        assert_eq!(world.brain.word(&lost, &member, &report), word, "{state:?} at {offset}");
+    }
+}
+
 #[test]
 fn offsets_of_one_line_of_histories_are_compared() {
     let mut world = steady(KNOWN);
@@ -268,7 +302,7 @@ fn a_primary_that_came_back_waits_for_who_may_have_more() {
     assert_eq!(serving(&restarted_with_less(None)), Some(0), "nothing was promised");
     let mut world = restarted_with_less(Some(KNOWN));
     assert_eq!(serving(&world), None, "{:?}", world.notes);
-    let reason = world.brain.snapshot(crate::pure::time::Time::from_millis(world.now)).reason;
+    let reason = world.brain.snapshot(Time::from_millis(world.now)).reason;
     assert!(reason.as_ref().is_some_and(|it| it.contains("may lack writes")), "{reason:?}");
     world.fault(Fault::Resume(1));
     world.run(3_000);
@@ -304,7 +338,7 @@ fn an_old_replicaof_leads_to_nobody_who_lacks_what_was_acknowledged() {
         world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
         world.run(5_000);
         assert_eq!(serving(&world), expected, "{guarded:?} {:?}", world.notes);
-        let reason = world.brain.snapshot(crate::pure::time::Time::from_millis(world.now)).reason;
+        let reason = world.brain.snapshot(Time::from_millis(world.now)).reason;
         let is_said = reason.as_ref().is_some_and(|it| it.contains("n1 has more"));
         assert_eq!(is_said, guarded.is_some(), "{reason:?}");
     }
@@ -340,7 +374,7 @@ fn keys_that_expire_do_not_say_that_nobody_has_more() {
     world.nodes[0].keys -= 5;
     world.run(3_000);
     assert_eq!(serving(&world), None, "{:?}", world.notes);
-    let reason = world.brain.snapshot(crate::pure::time::Time::from_millis(world.now)).reason;
+    let reason = world.brain.snapshot(Time::from_millis(world.now)).reason;
     assert!(reason.as_ref().is_some_and(|it| it.contains("n1 may have more")), "{reason:?}");
 }
 
@@ -356,7 +390,7 @@ fn a_copy_of_what_came_back_does_not_prove_that_it_lacks_nothing() {
     }
     world.run(550);
     let reason = |world: &World| {
-        let now = crate::pure::time::Time::from_millis(world.now);
+        let now = Time::from_millis(world.now);
         world.brain.snapshot(now).reason.unwrap_or_default()
     };
     assert!(reason(&world).contains("n1 has more"), "{}", reason(&world));

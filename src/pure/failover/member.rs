@@ -43,7 +43,7 @@ pub(super) struct Member {
     pub(super) seen: Option<Seen>,
     pub(super) addr: Option<SocketAddr>,
     aliases: Vec<SocketAddr>,
-    /// What it had of which history before it began a full copy, if it did.
+    /// What it had last of which history, by its own word, before it began a full copy.
     pub(super) had: Option<(RunId, ReplId, u64)>,
     /// What it answers although it is up.
     pub(super) impaired: Option<String>,
@@ -196,7 +196,12 @@ impl Member {
         if self.report().map(bytes) != Some(bytes(&report)) {
             self.moved_at = asked;
         }
-        if report.link().is_none_or(|it| it.state != LinkState::Syncing) {
+        // Behind a full copy that broke off there is no place any more, and what was read from a file
+        // was confirmed by nobody since.
+        let is_told = report
+            .link()
+            .is_none_or(|it| !matches!(it.state, LinkState::Syncing | LinkState::Never));
+        if is_told && report.offset > 1 {
             self.had = Some((report.run_id, report.replid, report.offset));
         }
         if !report.is_primary() {
