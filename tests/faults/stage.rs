@@ -429,8 +429,7 @@ fn start_proxy(run: Run, at: &Place, group: &Group, setup: &Setup, ways: &Ways<'
             it["failover"] = shipped["failover"].clone();
             it["hold"] = shipped["hold"].clone();
             it["sessions"]["upstream"] = json!(run.upstream());
-        })
-        .with(setup.config);
+        });
     if run.mode == Mode::Guarded {
         proxy = proxy.with(|it| {
             it["listen"][0]["durability"] = json!({
@@ -440,15 +439,13 @@ fn start_proxy(run: Run, at: &Place, group: &Group, setup: &Setup, ways: &Ways<'
             });
         });
     }
+    proxy = proxy.with(setup.config);
     for (name, value) in ways.shim.iter().flat_map(|it| it.environment(Side::Segue)) {
         proxy = proxy.with_environment(&name, &value);
     }
     for (number, relay) in ways.relays.iter().enumerate() {
         proxy = proxy.with(|it| {
-            let node = &mut it["group"]["nodes"][number];
-            let replication = group.nodes()[number].replication_addr();
-            node["replication_address"] = json!(replication.to_string());
-            node["address"] = json!(relay.addr().to_string());
+            it["group"]["nodes"][number]["address"] = json!(relay.addr().to_string());
         });
     }
     let proxy = proxy.start();

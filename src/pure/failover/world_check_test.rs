@@ -46,15 +46,17 @@ impl World {
                         && it.replid == chosen.replid
                         && it.offset > chosen.offset + 200
                 };
-                // What came back empty is copied any moment, and nobody who is late is waited for.
+                // What came back empty is copied any moment: who is not trusted yet is not waited for.
                 let is_urgent = self
                     .notes
                     .iter()
                     .rev()
                     .take_while(|it| !matches!(it, Note::Held { .. } | Note::Discovered { .. }))
                     .any(|it| matches!(it, Note::Amnesia { .. }));
-                let is_passed_over = !is_urgent && self.nodes.iter().any(is_better);
-                assert!(!is_passed_over, "a better one was passed over");
+                let is_trusted = |n: usize| self.brain.members[n].health().is_up();
+                let is_passed_over = |(n, it)| is_better(it) && (!is_urgent || is_trusted(n));
+                let passed_over = self.nodes.iter().enumerate().find(|it| is_passed_over(*it));
+                assert!(passed_over.is_none(), "a better one was passed over: {passed_over:?}");
             }
             Order::Follow { node, primary, .. } => {
                 assert_ne!(node, primary);

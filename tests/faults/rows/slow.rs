@@ -4,17 +4,25 @@ use super::Row;
 use crate::finish::Promise;
 use crate::net::Host;
 use crate::stage::{Setup, Stage};
+use serde_json::{Value as Json, json};
 use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("F15a", "10 % of all packets to Segue and the nodes lost", lossy)
         .needs_namespaces()
-        // Replicas lose packets, too, and may confirm too late.
-        .promise(Promise::Unconfirmed),
+        .setup(|| Setup { config: patiently, ..Setup::default() })
+        .promise(Promise::Nothing),
     Row::new("F15b", "200 ms of round trip between Segue and the nodes", distant)
         .setup(|| Setup { is_relayed: true, ..Setup::default() })
         .promise(Promise::Unconfirmed),
 ];
+
+/// Replicas lose packets, too, and send them again later and later.
+fn patiently(config: &mut Json) {
+    if let Some(durability) = config["listen"][0].get_mut("durability") {
+        durability["timeout"] = json!("10s");
+    }
+}
 
 /// One way.
 const DELAY: Duration = Duration::from_millis(100);
