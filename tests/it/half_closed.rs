@@ -1,7 +1,6 @@
 //! A client that shuts its half of the connection down behind its last command.
 
-use crate::harness::{Client, Group, Kind, Proxy, Relay, Server, eventually};
-use serde_json::json;
+use crate::harness::{Client, Group, Kind, Proxy, Server, eventually};
 use std::thread;
 
 on_both!(
@@ -66,16 +65,8 @@ fn what_is_held_is_dropped_as_the_server_drops_what_it_has_paused(kind: Kind) {
 ///
 /// Method: the target lacks a write until the command waits at Segue, so the switchover does, too.
 fn what_a_switchover_holds_up_is_answered(kind: Kind) {
-    let mut primary = Server::primary(kind);
-    let relay = Relay::to(primary.addr());
-    primary.set_replication_addr(relay.addr());
-    let group = Group::around(primary, 1, &[]);
-    let proxy = Proxy::over(&group.nodes())
-        .with(|it| {
-            it["group"]["nodes"][0]["replication_address"] = json!(relay.addr().to_string());
-        })
-        .start();
-    proxy.wait_ready();
+    let (group, relay) = Group::behind_relay(kind, 1);
+    let proxy = Proxy::start(&group.nodes());
     proxy.wait_followed();
     relay.stall();
     assert_eq!(group.primary.call(&["SET", "missing", "v"]), "+OK");

@@ -2,7 +2,7 @@
 //!
 //! Priority 0, the primary itself as target, and a name that nobody has are in `switchover`.
 
-use crate::harness::{Group, Kind, Proxy, Relay, Server, eventually, wait_in_sync};
+use crate::harness::{Group, Kind, Proxy, Server, eventually, wait_in_sync};
 use serde_json::json;
 
 on_both!(
@@ -48,15 +48,9 @@ fn is_fine(proxy: &Proxy, to: &str) {
 ///
 /// Method: it follows the primary through a relay, which stalls while the primary is written to.
 fn a_target_that_lags(kind: Kind) {
-    let mut primary = Server::primary(kind);
-    let relay = Relay::to(primary.addr());
-    primary.set_replication_addr(relay.addr());
-    let group = Group::around(primary, 1, &[]);
+    let (group, relay) = Group::behind_relay(kind, 1);
     let proxy = Proxy::over(&group.nodes())
-        .with(|it| {
-            it["group"]["nodes"][0]["replication_address"] = json!(relay.addr().to_string());
-            it["failover"]["max_lag_bytes"] = json!("1MiB");
-        })
+        .with(|it| it["failover"]["max_lag_bytes"] = json!("1MiB"))
         .start();
     proxy.wait_ready();
     is_fine(&proxy, "b");
@@ -197,16 +191,8 @@ fn a_failover_of_segue(kind: Kind) {
 
 /// Goal: a target that hangs, and one that lost its link; each serves again when it is well.
 fn a_target_that_is_in_no_state_to_serve(kind: Kind) {
-    let mut primary = Server::primary(kind);
-    let mut relay = Relay::to(primary.addr());
-    primary.set_replication_addr(relay.addr());
-    let group = Group::around(primary, 1, &[]);
-    let proxy = Proxy::over(&group.nodes())
-        .with(|it| {
-            it["group"]["nodes"][0]["replication_address"] = json!(relay.addr().to_string());
-        })
-        .start();
-    proxy.wait_ready();
+    let (group, mut relay) = Group::behind_relay(kind, 1);
+    let proxy = Proxy::start(&group.nodes());
     proxy.announce_failover();
     let target = &group.replicas[0];
     is_fine(&proxy, "b");

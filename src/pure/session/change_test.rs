@@ -1,9 +1,8 @@
 //! Several sessions of one worker through a change of primary: a subscriber, and somebody who
 //! publishes and may have hung up.
 
-use super::{End, Limits, NoReplicas, Policy, Session, UncertainWrites, World};
+use super::{End, Limits, Policy, Session, World};
 use crate::pure::command::Table;
-use crate::pure::resp::request;
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,23 +30,8 @@ fn at(millis: u64) -> Time {
 impl Scene {
     /// Both are at the primary of epoch 1.
     fn begin() -> Self {
-        let policy = Policy {
-            hold_timeout: Duration::from_secs(10),
-            uncertain_writes: UncertainWrites::Refuse,
-            shares: false,
-            allow: Vec::new(),
-            gap_channel: None,
-            subscribers_first: LIMIT,
-            noreplicas: NoReplicas::Return,
-        };
-        let limits = Limits {
-            in_flight_bytes_max: 1 << 20,
-            in_flight_max: 1_024,
-            query_buffer_max: 1 << 20,
-            reply_whole_max: 1 << 20,
-            out_max: 1 << 20,
-            request: request::Limits::DEFAULT,
-        };
+        let policy = Policy { subscribers_first: LIMIT, ..Policy::PLAIN };
+        let limits = Limits::PLAIN;
         let mut world = World::new(Arc::new(Table::builtin()), policy, limits, 1 << 20);
         let (subscriber, publisher) = (Session::new(&world), Session::new(&world));
         world.set_route(Route::START);

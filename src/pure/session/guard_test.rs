@@ -3,8 +3,7 @@
 
 use super::*;
 use crate::pure::command::Table;
-use crate::pure::resp::request;
-use crate::pure::session::{Limits, NoReplicas, Policy, Rounds, UncertainWrites};
+use crate::pure::session::{Limits, Policy, Rounds};
 use crate::pure::time::Time;
 use crate::pure::topology::{Gate, NodeId, Primary, Route};
 use std::sync::{Arc, LazyLock};
@@ -30,23 +29,8 @@ fn route(version: u64, epoch: u64) -> Route {
 
 impl Scene {
     fn new(reads: GuardedReads) -> Self {
-        let policy = Policy {
-            hold_timeout: Duration::from_secs(1),
-            uncertain_writes: UncertainWrites::Refuse,
-            shares: false,
-            allow: Vec::new(),
-            gap_channel: None,
-            subscribers_first: Duration::from_millis(50),
-            noreplicas: NoReplicas::Return,
-        };
-        let limits = Limits {
-            in_flight_bytes_max: 1 << 20,
-            in_flight_max: 4,
-            query_buffer_max: 1 << 20,
-            reply_whole_max: 64,
-            out_max: 1 << 20,
-            request: request::Limits::DEFAULT,
-        };
+        let policy = Policy { hold_timeout: Duration::from_secs(1), ..Policy::PLAIN };
+        let limits = Limits { in_flight_max: 4, reply_whole_max: 64, ..Limits::PLAIN };
         let mut world = World::new(Arc::clone(&TABLE), policy, limits, 1 << 30);
         let promise = Promise { replicas: 1, timeout: Duration::from_millis(500), reads };
         world.rounds.push(Rounds::new(promise));

@@ -43,8 +43,7 @@ impl Session {
 mod tests {
     use super::*;
     use crate::pure::command::Table;
-    use crate::pure::resp::request;
-    use crate::pure::session::{Limits, NoReplicas, Policy, UncertainWrites};
+    use crate::pure::session::{Limits, Policy};
     use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
     use std::sync::Arc;
     use std::time::Duration;
@@ -55,23 +54,8 @@ mod tests {
         b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n";
 
     fn scene() -> (World, Session) {
-        let policy = Policy {
-            hold_timeout: Duration::from_secs(1),
-            uncertain_writes: UncertainWrites::Refuse,
-            shares: false,
-            allow: Vec::new(),
-            gap_channel: None,
-            subscribers_first: Duration::from_millis(50),
-            noreplicas: NoReplicas::Return,
-        };
-        let limits = Limits {
-            in_flight_bytes_max: 1 << 20,
-            in_flight_max: 16,
-            query_buffer_max: 1 << 20,
-            reply_whole_max: 1 << 20,
-            out_max: 1 << 20,
-            request: request::Limits::DEFAULT,
-        };
+        let policy = Policy { hold_timeout: Duration::from_secs(1), ..Policy::PLAIN };
+        let limits = Limits { in_flight_max: 16, ..Limits::PLAIN };
         let mut world = World::new(Arc::new(Table::builtin()), policy, limits, 1 << 30);
         let gate = Gate::Open(Primary { node: NodeId(0), addr: ([127, 0, 0, 1], 1).into() });
         world.set_route(Route { version: 1, epoch: Epoch(1), gate, handed_over: false });

@@ -66,6 +66,33 @@ pub struct Limits {
     pub request: request::Limits,
 }
 
+#[cfg(test)]
+impl Policy {
+    /// What tests begin with.
+    pub(crate) const PLAIN: Self = Self {
+        hold_timeout: Duration::from_secs(10),
+        uncertain_writes: UncertainWrites::Refuse,
+        shares: false,
+        allow: Vec::new(),
+        gap_channel: None,
+        subscribers_first: Duration::from_millis(50),
+        noreplicas: NoReplicas::Return,
+    };
+}
+
+#[cfg(test)]
+impl Limits {
+    /// Likewise.
+    pub(crate) const PLAIN: Self = Self {
+        in_flight_bytes_max: 1 << 20,
+        in_flight_max: 1_024,
+        query_buffer_max: 1 << 20,
+        reply_whole_max: 1 << 20,
+        out_max: 1 << 20,
+        request: request::Limits::DEFAULT,
+    };
+}
+
 /// Bytes that all sessions of a worker keep, in flight and held (`hold.max_bytes`).
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {

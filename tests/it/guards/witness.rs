@@ -11,11 +11,7 @@ const SPARED: &str = "\"A replica still hears the primary; not promoting\"";
 fn behind_relay(group: &Group, hold: &str) -> (Relay, Proxy) {
     let relay = Relay::to(group.primary.addr());
     let proxy = Proxy::over(&group.nodes())
-        .with(|it| {
-            it["group"]["nodes"][0]["address"] = json!(relay.addr().to_string());
-            it["group"]["nodes"][0]["replication_address"] =
-                json!(group.primary.addr().to_string());
-        })
+        .with(|it| it["group"]["nodes"][0]["address"] = json!(relay.addr().to_string()))
         .with(|it| it["hold"]["timeout"] = json!(hold))
         .start();
     proxy.wait_ready();

@@ -1,6 +1,6 @@
 //! A primary and its replicas, in sync.
 
-use super::{Kind, Server, eventually};
+use super::{Kind, Relay, Server, eventually};
 
 /// A replication group.
 #[derive(Debug)]
@@ -18,6 +18,15 @@ impl Group {
     /// Every node gets `extra` on its command line.
     pub(crate) fn start_with(kind: Kind, replicas: usize, extra: &[&str]) -> Self {
         Self::around(Server::primary_with(kind, extra), replicas, extra)
+    }
+
+    /// The replicas reach the primary through a relay.
+    #[allow(dead_code, reason = "the fault matrix has relays of its own")]
+    pub(crate) fn behind_relay(kind: Kind, replicas: usize) -> (Self, Relay) {
+        let mut primary = Server::primary(kind);
+        let relay = Relay::to(primary.addr());
+        primary.set_replication_addr(relay.addr());
+        (Self::around(primary, replicas, &[]), relay)
     }
 
     /// Replicas for a primary that runs already.

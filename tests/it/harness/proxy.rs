@@ -150,7 +150,13 @@ impl Proxy {
         let nodes: Vec<_> = NAMES
             .iter()
             .zip(nodes)
-            .map(|(name, it)| json!({ "name": name, "address": it.addr().to_string() }))
+            .map(|(name, it)| {
+                let mut node = json!({ "name": name, "address": it.addr().to_string() });
+                if it.replication_addr() != it.addr() {
+                    node["replication_address"] = json!(it.replication_addr().to_string());
+                }
+                node
+            })
             .collect();
         // The whole set can be run against either kind of upstream connection.
         let upstream = std::env::var("SEGUE_TEST_UPSTREAM").unwrap_or_else(|_| "shared".to_owned());

@@ -7,8 +7,7 @@ use crate::net::Stream;
 use crate::proxy::gate::Gate;
 use crate::proxy::session::Seat;
 use crate::pure::command::Table;
-use crate::pure::resp::request;
-use crate::pure::session::{Key, Limits, NoReplicas, Policy, UncertainWrites, World};
+use crate::pure::session::{Key, Limits, Policy, World};
 use crate::pure::topology::{self, Epoch, NodeId, Primary, Route};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -56,23 +55,8 @@ pub(in crate::proxy) async fn pair() -> (TcpStream, TcpStream) {
 
 /// A gate that is open for a node at `addr`.
 pub(in crate::proxy) fn gate(addr: SocketAddr, stall_min: Duration) -> Rc<Gate> {
-    let policy = Policy {
-        hold_timeout: Duration::from_secs(10),
-        uncertain_writes: UncertainWrites::Refuse,
-        shares: true,
-        allow: Vec::new(),
-        gap_channel: None,
-        subscribers_first: Duration::from_millis(50),
-        noreplicas: NoReplicas::Return,
-    };
-    let limits = Limits {
-        in_flight_bytes_max: 1 << 20,
-        in_flight_max: 1_024,
-        query_buffer_max: 1 << 20,
-        reply_whole_max: 64 * 1024,
-        out_max: OUT_MAX,
-        request: request::Limits::DEFAULT,
-    };
+    let policy = Policy { shares: true, ..Policy::PLAIN };
+    let limits = Limits { reply_whole_max: 64 * 1024, out_max: OUT_MAX, ..Limits::PLAIN };
     let mut world = World::new(Arc::new(Table::builtin()), policy, limits, 1 << 30);
     world.set_route(route(addr));
     let (signals, _) = mpsc::channel(1);

@@ -7,9 +7,9 @@ use super::node::{Node, Role};
 use super::route::{count_requests, route};
 use super::store::Store;
 use crate::pure::command::Table;
-use crate::pure::resp::{reply, request};
+use crate::pure::resp::reply;
 use crate::pure::session::{
-    End, GuardedReads, Key, Limits, NoReplicas, Policy, Session, UncertainWrites, Wish, World,
+    End, GuardedReads, Key, Limits, Policy, Session, UncertainWrites, Wish, World,
 };
 use crate::pure::time::Time;
 use crate::pure::topology::{Epoch, Route};
@@ -32,14 +32,7 @@ pub(super) struct Setup {
 
 impl Setup {
     pub(super) const DEFAULT: Self = Self {
-        limits: Limits {
-            in_flight_bytes_max: 1 << 20,
-            in_flight_max: 1024,
-            query_buffer_max: 1 << 20,
-            reply_whole_max: 1 << 20,
-            out_max: 1 << 20,
-            request: request::Limits::DEFAULT,
-        },
+        limits: Limits::PLAIN,
         budget_max: 1 << 30,
         hold_timeout_ms: 1_000,
         uncertain_writes: UncertainWrites::Refuse,
@@ -99,10 +92,7 @@ impl Sim {
             hold_timeout: Duration::from_millis(setup.hold_timeout_ms),
             uncertain_writes: setup.uncertain_writes,
             shares: setup.shares,
-            allow: Vec::new(),
-            gap_channel: None,
-            subscribers_first: Duration::from_millis(50),
-            noreplicas: NoReplicas::Return,
+            ..Policy::PLAIN
         };
         let mut world = World::new(Arc::clone(&TABLE), policy, setup.limits, setup.budget_max);
         let nodes = vec![
