@@ -168,9 +168,8 @@ impl Brain {
                 return false;
             }
             // Once the copy has begun, its place in the history is not said any more.
-            let Some((_, history, offset)) = it.had.filter(|it| it.0 == theirs.run_id) else {
-                return false;
-            };
+            let Some(had) = it.had.filter(|it| it.run_id == theirs.run_id) else { return false };
+            let (history, offset) = (had.replid, had.offset);
             let lacks_from = if history == report.replid {
                 // What it had before the primary spoke can only be ahead of one that lost it.
                 (seen.asked <= asked).then_some(report.offset + 1)

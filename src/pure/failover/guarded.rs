@@ -24,7 +24,7 @@
 //! say any more how much it has; then the last word that it said before has to do.
 
 use super::brain::Brain;
-use super::member::Member;
+use super::member::{Had, Member};
 use super::select::{Candidate, Ranking, Reject};
 use crate::pure::topology::{Acknowledged, Kinship, LinkState, NodeId, Report};
 use serde::{Deserialize, Serialize};
@@ -103,16 +103,17 @@ impl Brain {
         let highest = heard.iter().copied().max().unwrap_or(0);
         let floor = if by_quorum { highest } else { 0 }.max(known.unwrap_or(0));
         let is_heard = !by_quorum || heard.len() >= needed;
-        let has = |node| {
+        let word = |node| {
             let candidate = candidates.iter().find(|it| it.node == node);
-            candidate.and_then(|it| self.testimony(lost, it)).unwrap_or(0)
+            candidate.and_then(|it| self.testimony(lost, it))
         };
         // Whoever has begun to copy an empty primary says no more how much he has, and will soon
         // have nothing. If a quorum was heard, he is the best of those who have everything.
         let is_whole = |node| {
             let candidate = candidates.iter().find(|it| it.node == node);
             let link = candidate.and_then(|it| it.report.ok()?.link());
-            heard.len() >= needed && link.is_some_and(|it| it.state == LinkState::Syncing)
+            let is_copying = link.is_some_and(|it| it.state == LinkState::Syncing);
+            heard.len() >= needed && is_copying && word(node) >= Some(highest)
         };
         let may_have_more = |node| {
             let candidate = candidates.iter().find(|it| it.node == node);
@@ -125,8 +126,8 @@ impl Brain {
             } else if may_have_more(it.node) {
                 ranking.ranked.push(it);
                 continue;
-            } else if has(it.node) < floor && !(is_whole(it.node) && has(it.node) >= highest) {
-                Reject::LacksAcknowledged { bytes: floor - has(it.node) }
+            } else if word(it.node).unwrap_or(0) < floor && !is_whole(it.node) {
+                Reject::LacksAcknowledged { bytes: floor - word(it.node).unwrap_or(0) }
             } else {
                 ranking.ranked.push(it);
                 continue;
@@ -246,9 +247,11 @@ impl Brain {
         // It has begun to copy a primary that came back empty, whether or not that has broken off since:
         // the data is still there, its place in the history is not said any more.
         if state == Some(LinkState::Syncing) || state.is_some() && report.offset <= 1 {
-            let (run_id, replid, offset) = member.had.filter(|_| report.keys > 0)?;
+            let is_its = |it: &Had| it.run_id == report.run_id && it.in_step;
+            let had = member.had.filter(|it| report.keys > 0 && is_its(it))?;
+            let (replid, offset) = (had.replid, had.offset);
             let then = Report { replid, offset, descends: None, ..report.clone() };
-            return (run_id == report.run_id && is_part(&then)).then_some(offset);
+            return is_part(&then).then_some(offset);
         }
         is_part(report).then_some(report.offset)
     }

@@ -248,6 +248,24 @@ fn a_word_outlasts_a_copy_and_comes_from_no_file() {
         let probed = Probed { node: NodeId(1), asked, addr: None, aliases: Vec::new(), finding };
         member.learn(asked, probed);
         assert_eq!(world.brain.word(&lost, &member, &report), word, "{state:?} at {offset}");
+        assert_eq!(member.had.map(|it| it.in_step), Some(step < 5), "{state:?} at {offset}");
+    }
+}
+
+/// It copies a primary that came back empty, and more was acknowledged than it said last: it may have
+/// received the rest since; but not behind what it has of a file.
+#[test]
+fn what_a_file_gave_back_is_no_proof_of_having_everything() {
+    for in_step in [true, false] {
+        let mut world = steady_with(2, KNOWN);
+        world.brain.acknowledged(acked(replid(1), world.nodes[1].offset + 500));
+        world.fault(Fault::Kill(0));
+        world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+        // The copy begins before anybody is asked again.
+        world.run(1);
+        world.brain.members[1].had.as_mut().expect("it was heard").in_step = in_step;
+        world.run(1_500);
+        assert_eq!(serving(&world), in_step.then_some(1), "{:?}", world.notes);
     }
 }
 

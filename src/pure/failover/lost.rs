@@ -310,8 +310,8 @@ impl Brain {
             return;
         };
         // Once it has begun to copy, the last that it said before is what it still has.
-        let had = member.had.filter(|it| offset <= 1 && (it.0, it.1) == (run_id, replid));
-        let chosen_for = (replid, had.map_or(offset, |it| it.2));
+        let had = member.had.filter(|it| offset <= 1 && (it.run_id, it.replid) == (run_id, replid));
+        let chosen_for = (replid, had.map_or(offset, |it| it.offset));
         self.phase = Phase::Promoting(Promotion {
             node,
             run_id,

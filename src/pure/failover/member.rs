@@ -17,6 +17,17 @@ pub(super) struct Seen {
     pub(super) asked: Time,
 }
 
+/// A place in a history.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Had {
+    /// The process that said it.
+    pub(super) run_id: RunId,
+    pub(super) replid: ReplId,
+    pub(super) offset: u64,
+    /// Not only read from a file: it had received that much, and may have confirmed more.
+    pub(super) in_step: bool,
+}
+
 /// An order that has not been answered.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
@@ -44,7 +55,7 @@ pub(super) struct Member {
     pub(super) addr: Option<SocketAddr>,
     aliases: Vec<SocketAddr>,
     /// What it had last of which history, by its own word, before it began a full copy.
-    pub(super) had: Option<(RunId, ReplId, u64)>,
+    pub(super) had: Option<Had>,
     /// What it answers although it is up.
     pub(super) impaired: Option<String>,
     /// When the bytes that it has, or its link, were seen to change last, as a replica.
@@ -196,13 +207,12 @@ impl Member {
         if self.report().map(bytes) != Some(bytes(&report)) {
             self.moved_at = asked;
         }
-        // Behind a full copy that broke off there is no place any more, and what was read from a file
-        // was confirmed by nobody since.
-        let is_told = report
-            .link()
-            .is_none_or(|it| !matches!(it.state, LinkState::Syncing | LinkState::Never));
-        if is_told && report.offset > 1 {
-            self.had = Some((report.run_id, report.replid, report.offset));
+        // Behind a full copy that broke off there is no place any more.
+        let state = report.link().map(|it| it.state);
+        if state != Some(LinkState::Syncing) && report.offset > 1 {
+            let Report { run_id, replid, offset, .. } = *report;
+            let in_step = state != Some(LinkState::Never);
+            self.had = Some(Had { run_id, replid, offset, in_step });
         }
         if !report.is_primary() {
             self.replica_run = Some(report.run_id);

@@ -5,7 +5,7 @@ use crate::proxy::micros;
 use crate::swarm::Us;
 use segue::pure::detect;
 use segue::pure::failover::{Finding, Probed};
-use segue::pure::topology::{Epoch, ReplId, Report, RunId};
+use segue::pure::topology::{Epoch, LinkState, ReplId, Report, RunId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A primary that was dead before this proxy came. What is known of its data is what its best
@@ -39,6 +39,8 @@ pub(crate) struct Known {
     pub(crate) is_family: bool,
     /// The process that was last seen as a replica.
     pub(crate) replica_run: Option<RunId>,
+    /// The process that was last seen to receive, or to have received: not all it has is of a file.
+    pub(crate) step_run: Option<RunId>,
     /// The newest question was not answered in time; it was not refused.
     pub(crate) is_late: bool,
     /// When a good answer came last.
@@ -170,6 +172,10 @@ impl Eyes {
             known.is_family |= served == Some(report.replid);
             if !report.is_primary() {
                 known.replica_run = Some(report.run_id);
+            }
+            let link = report.link().map(|it| it.state);
+            if !matches!(link, Some(LinkState::Never | LinkState::Syncing)) {
+                known.step_run = Some(report.run_id);
             }
             known.asked = asked;
             known.point = point;

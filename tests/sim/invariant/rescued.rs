@@ -24,9 +24,12 @@ impl Sim {
         if !is_late || eyes.orders_while_held > 0 || self.checker.meddled || stands_still {
             return;
         }
-        // They have said it all the time since then, and before they began to copy.
+        // They have said it all the time since then, and before they began to copy. What a restarted
+        // one has of its file is less than it confirmed.
         let speaks = |it: &Known| {
             it.streak >= 5
+                && it.step_run.is_some()
+                && it.step_run == it.report.as_ref().map(|it| it.run_id)
                 && it.well_from <= since
                 && it.point.is_some_and(|it| it.history == served.history)
         };
