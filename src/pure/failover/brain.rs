@@ -323,8 +323,10 @@ impl Brain {
         let (run_before, was_impaired) =
             (member.report().map(|it| it.run_id), member.impaired.clone());
         let is_stranger = probed.is_stranger();
+        let was_copying = member.is_copying();
         member.detector.observe(now, answer);
         member.learn(now, probed);
+        member.note_copy(was_copying, self.acked);
         let (after, impaired) = (member.health(), member.impaired.clone());
         let restarted =
             member.report().is_some_and(|it| run_before.is_some_and(|run| run != it.run_id));

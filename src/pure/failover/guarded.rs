@@ -108,12 +108,15 @@ impl Brain {
             candidate.and_then(|it| self.testimony(lost, it))
         };
         // Whoever has begun to copy an empty primary says no more how much he has, and will soon
-        // have nothing. If a quorum was heard, he is the best of those who have everything.
+        // have nothing. If a quorum was heard, he is the best of those who have everything; what was
+        // told to clients while he was copying already, others have confirmed.
         let is_whole = |node| {
-            let candidate = candidates.iter().find(|it| it.node == node);
-            let link = candidate.and_then(|it| it.report.ok()?.link());
-            let is_copying = link.is_some_and(|it| it.state == LinkState::Syncing);
-            heard.len() >= needed && is_copying && word(node) >= Some(highest)
+            let copies = |it: &&Member| {
+                it.is_copying() && it.told_before_copy == self.acked.map(|it| it.offset)
+            };
+            heard.len() >= needed
+                && self.member(node).filter(copies).is_some()
+                && word(node) >= Some(highest)
         };
         let may_have_more = |node| {
             let candidate = candidates.iter().find(|it| it.node == node);

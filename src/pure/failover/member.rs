@@ -6,7 +6,7 @@ use super::probed::{Endpoint, Finding, NodeSpec, Probed};
 use super::witness::Test;
 use crate::pure::detect::{Detector, Health, Params};
 use crate::pure::time::Time;
-use crate::pure::topology::{Link, LinkState, ReplId, Report, RunId};
+use crate::pure::topology::{Acknowledged, Link, LinkState, ReplId, Report, RunId};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ pub(super) struct Member {
     aliases: Vec<SocketAddr>,
     /// What it had last of which history, by its own word, before it began a full copy.
     pub(super) had: Option<Had>,
+    /// Up to where clients had been told that writes are safe when it was first heard to copy.
+    pub(super) told_before_copy: Option<u64>,
     /// What it answers although it is up.
     pub(super) impaired: Option<String>,
     /// When the bytes that it has, or its link, were seen to change last, as a replica.
@@ -98,6 +100,7 @@ impl Member {
             detector: Detector::new(params, now),
             seen: None,
             had: None,
+            told_before_copy: None,
             addr: None,
             aliases: Vec::new(),
             impaired: None,
@@ -127,6 +130,19 @@ impl Member {
     /// Whether it answers, be it but once since it was down.
     pub(super) const fn is_heard(&self) -> bool {
         !self.health().is_down() || self.detector.is_recovering()
+    }
+
+    /// Remembers what clients had been told when it began to copy, if it has just done so.
+    pub(super) fn note_copy(&mut self, was_copying: bool, told: Option<Acknowledged>) {
+        if self.is_copying() && !was_copying {
+            self.told_before_copy = told.map(|it| it.offset);
+        }
+    }
+
+    /// Whether it said last that it makes a full copy.
+    pub(super) fn is_copying(&self) -> bool {
+        let link = self.report().and_then(Report::link);
+        link.is_some_and(|it| it.state == LinkState::Syncing)
     }
 
     /// Whether an order that changes its role may still be on its way to it.

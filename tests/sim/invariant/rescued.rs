@@ -25,13 +25,14 @@ impl Sim {
             return;
         }
         // They have said it all the time since then, and before they began to copy. What a restarted
-        // one has of its file is less than it confirmed.
+        // one has of its file is less than it confirmed, and an offset of 0 or 1 is also said by one
+        // whose copy broke off.
         let speaks = |it: &Known| {
             it.streak >= 5
                 && it.step_run.is_some()
                 && it.step_run == it.report.as_ref().map(|it| it.run_id)
                 && it.well_from <= since
-                && it.point.is_some_and(|it| it.history == served.history)
+                && it.point.is_some_and(|it| it.history == served.history && it.offset > 1)
         };
         let words = (0..self.swarm.nodes).filter(|it| *it != of && speaks(&eyes.known[*it]));
         let words: Vec<usize> = words.collect();
