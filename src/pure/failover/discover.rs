@@ -6,6 +6,7 @@
 
 use super::brain::{Brain, Serving};
 use super::event::Note;
+use super::member::Member;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
 use crate::pure::topology::{Kinship, LinkState, NodeId, Report};
@@ -42,10 +43,28 @@ impl Brain {
         if let Some(reason) = suspect {
             return self.wait(now, reason);
         }
+        // One that loads is not up; unless it answers something else meanwhile, a script's BUSY for one.
+        let is_unread = |it: &&Member| it.report().is_some_and(|it| it.loading);
+        if let Some(it) = self.members.iter().filter(|it| it.health().is_up()).find(is_unread) {
+            let reason = format!("{} has not said what it has loaded", it.spec.name);
+            return self.wait(now, reason);
+        }
         let chosen = self.choose(now);
+        // A conflict ends with what is heard, not with what was.
+        if let Ok(node) = chosen
+            && self.member(node).is_some_and(|it| !it.health().is_up())
+        {
+            let name = self.name(node);
+            let reason = format!(
+                "{name} said that it is the primary, and does not answer now; if it does not come \
+                 back, choose whose data wins with `segue adopt NODE`"
+            );
+            return self.wait(now, reason);
+        }
         let conflict = match &chosen {
             Err(Undecided::Conflict(nodes)) => nodes.clone(),
-            Ok(_) | Err(Undecided::Nobody(_)) => Vec::new(),
+            Ok(_) => Vec::new(),
+            Err(Undecided::Nobody(_)) => self.conflict.clone(),
         };
         if self.conflict != conflict {
             self.conflict.clone_from(&conflict);

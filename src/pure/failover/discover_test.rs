@@ -60,3 +60,21 @@ fn a_conflict_is_not_decided_by_who_is_left() {
     world.run(2_000);
     assert_eq!(serving(&world), Some(0), "{:?}", world.notes);
 }
+
+/// The same; and then the one that is left comes back empty. It defends nothing, and the other one is
+/// not there.
+#[test]
+fn a_conflict_is_not_decided_by_who_comes_back_empty() {
+    let mut world = World::new(3, params());
+    let node = &mut world.nodes[2];
+    (node.follows, node.replid, node.keys) = (None, 7, 40);
+    world.run(1_000);
+    world.fault(Fault::Kill(2));
+    world.run(5_000);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+    world.run(20_000);
+    assert_eq!(serving(&world), None, "{:?}", world.notes);
+    let was_taken = |it: &Note| matches!(it, Note::Discovered { .. } | Note::PrimaryLost { .. });
+    assert!(!world.notes.iter().any(was_taken), "{:?}", world.notes);
+}

@@ -94,7 +94,9 @@ impl Brain {
         if loss == Loss::Down && lost_for < DRAIN_MAX && !self.is_settled(&ranking) {
             return;
         }
-        if loss == Loss::Down && self.is_better_in_doubt(now, &ranking, best) {
+        if matches!(loss, Loss::Down | Loss::Deposed)
+            && self.is_better_in_doubt(now, &ranking, best)
+        {
             return;
         }
         if !self.is_severed() {
@@ -129,8 +131,9 @@ impl Brain {
         drained && ranking.rejected.iter().all(|(_, why)| *why != Reject::Unheard)
     }
 
-    /// Whether somebody who said that he has more than the best has not been given up yet: he
-    /// answers in a moment, or he is down. A moment is cheaper than what he has.
+    /// Whether somebody who said that he has more than the best has not been given up yet, or has
+    /// not answered an order: he answers in a moment, or he is down. A moment is cheaper than what he
+    /// has.
     fn is_better_in_doubt(&self, now: Time, ranking: &Ranking, best: Ranked) -> bool {
         let Some(chosen) = self.member(best.node) else { return false };
         let priority = |it: &Member, report: &Report| {
@@ -143,7 +146,7 @@ impl Brain {
             let is_whole = report.link().is_some_and(|it| {
                 matches!(it.state, LinkState::Up { .. } | LinkState::Down { .. })
             });
-            matches!(why, Reject::NotUp(Cause::Silent | Cause::Refused))
+            matches!(why, Reject::NotUp(Cause::Silent | Cause::Refused) | Reject::Unheard)
                 && !it.health().is_down()
                 && it.detector.alive_at() + self.params.detect.down_after > now
                 && is_whole

@@ -1,5 +1,6 @@
-//! Whoever was promoted serves only if he still has what he was chosen for: a copy of another data
-//! set may have been complete just before he was told.
+//! Whoever was promoted begins to serve only if he still has what he was chosen for: a copy of another
+//! data set may have been complete just before he was told. What others do to him later in his epoch
+//! is theirs.
 
 use crate::client::Outcome;
 use crate::node::report::run_id;
@@ -14,7 +15,12 @@ impl Sim {
         let told = eyes.known[node].report.as_ref().map(|it| it.run_id);
         let Some(process) = &self.nodes[node].process else { return };
         // What answered may be gone already; the next answer tells.
-        if epoch != route.epoch || chosen != node || Some(run_id(process.run)) != told {
+        let serves_again = eyes.opened.contains_key(&epoch);
+        if epoch != route.epoch
+            || serves_again
+            || chosen != node
+            || Some(run_id(process.run)) != told
+        {
             return;
         }
         let own = process.point();

@@ -194,9 +194,9 @@ impl Sim {
                 self.checker.eyes[p].held_at.get_or_insert(now);
                 if let Gate::Open(primary) = route.gate {
                     let node = usize::from(primary.node.0);
+                    self.check_kept(p, *route, node);
                     self.check_opened(p, *route, node);
                     self.check_ready(p, node);
-                    self.check_kept(p, *route, node);
                     self.check_copies(p, *route, node);
                     // Whoever took over from a primary that was dead already was promoted, and judged then.
                     if self.checker.eyes[p].primary().is_none() {

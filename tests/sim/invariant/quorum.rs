@@ -32,10 +32,13 @@ impl Sim {
         let Some((served, _)) = eyes.data() else { return };
         let Some(own) = eyes.known[node].report.clone() else { return };
         let is_copying = own.link().is_some_and(|it| it.state == LinkState::Syncing);
+        // Behind a copy that broke off it does not say any more how much it has; it still has it.
+        let point = eyes.known[node].point.filter(|_| own.offset <= 1 && own.keys > 0);
+        let offset = point.map_or(own.offset, |it| it.offset);
         let floor = eyes.told.get(&served.replid).copied().filter(|_| own.replid == served.replid);
         if let Some(floor) = floor.filter(|_| !is_copying) {
-            self.check(own.offset >= floor, "quorum", || {
-                format!("node {node} is promoted at {}, clients were told of {floor}", own.offset)
+            self.check(offset >= floor, "quorum", || {
+                format!("node {node} is promoted at {offset}, clients were told of {floor}")
             });
         }
         let eyes = &self.checker.eyes[p];
