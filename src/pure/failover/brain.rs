@@ -23,12 +23,6 @@ use std::time::Duration;
 /// How late the own timer may be before the delay counts as a stall.
 pub(super) const STALL_MIN: Duration = Duration::from_millis(100);
 
-/// A reason that was told is told again after this.
-const REASON_AGAIN: Duration = Duration::from_secs(30);
-
-/// So many reasons are told within [`REASON_AGAIN`]; the status shows them all.
-const REASONS_MAX: usize = 16;
-
 /// What is going on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
@@ -472,20 +466,6 @@ impl Brain {
 
     pub(super) fn note(&mut self, note: Note) {
         self.actions.push(Action::Note(note));
-    }
-
-    /// Says why nothing happens. Reasons may take turns; each is told once in a while.
-    pub(super) fn wait(&mut self, now: Time, reason: String) {
-        if self.reason.as_ref() == Some(&reason) {
-            return;
-        }
-        self.reason = Some(reason.clone());
-        self.reasons_told.retain(|it| now.since(it.1) < REASON_AGAIN);
-        let is_news = self.reasons_told.iter().all(|it| it.0 != reason);
-        if is_news && self.reasons_told.len() < REASONS_MAX {
-            self.reasons_told.push((reason.clone(), now));
-            self.note(Note::Waiting { reason });
-        }
     }
 
     /// Reports older than this say nothing about now.

@@ -117,3 +117,31 @@ fn nobody_is_taken_from_a_successor_that_was_not_asked_since() {
     let robs = |it: &Order| matches!(it, Order::Follow { primary, .. } if primary.0 == 0);
     assert!(!world.orders.iter().any(robs), "{:?}", world.orders);
 }
+
+/// The same, and the successor runs as a process that nobody here has seen as a replica. Those that it
+/// has taken over say what it is: also while it is out of reach, and then nothing goes to ours.
+#[test]
+fn replicas_that_were_taken_over_tell_of_a_successor() {
+    let mut world = World::new(3, params());
+    world.run(500);
+    world.fault(Fault::Cut(1));
+    world.fault(Fault::Kill(1));
+    world.run(2_000);
+    world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
+    world.nodes[1].replid = world.nodes[0].replid;
+    world.promote_by_hand(1);
+    let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);
+    world.nodes[2].follows = Some(1);
+    world.nodes[2].offset = world.nodes[1].offset;
+    (world.nodes[2].descends, world.nodes[2].replid) = (fork, history);
+    world.run(1_000);
+    assert_eq!(world.route.gate, Gate::Held, "what goes to ours would be lost: {:?}", world.notes);
+    let is_told = |it: &Note| matches!(it, Note::Held { reason, .. } if reason.contains("n1 has its replicas now"));
+    assert!(world.notes.iter().any(is_told), "{:?}", world.notes);
+    world.fault(Fault::Heal(1));
+    world.run(1_500);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+    let robs = |it: &Order| matches!(it, Order::Follow { primary, .. } if primary.0 == 0);
+    assert!(!world.orders.iter().any(robs), "{:?}", world.orders);
+    assert!(world.promoted.is_empty(), "it was somebody else's decision");
+}

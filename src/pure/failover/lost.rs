@@ -231,29 +231,6 @@ impl Brain {
         ))
     }
 
-    /// Tells each new reason once, while this failover lasts.
-    pub(super) fn tell_rejected(&mut self, rejected: &[(NodeId, Reject)]) {
-        for (node, why) in rejected {
-            let same = |it: &&(NodeId, Reject)| {
-                it.0 == *node && std::mem::discriminant(&it.1) == std::mem::discriminant(why)
-            };
-            if self.rejected.iter().find(same).is_none() && *why != Reject::Unheard {
-                self.note(Note::Rejected { node: *node, why: *why });
-            }
-        }
-        self.rejected = rejected.to_vec();
-    }
-
-    pub(super) fn nobody(&self, rejected: &[(NodeId, Reject)]) -> String {
-        if rejected.is_empty() {
-            return "no replica is known".to_owned();
-        }
-        // Figures change from probe to probe; the reasons that a human reads do not.
-        let each: Vec<String> =
-            rejected.iter().map(|(node, why)| format!("{}: {why}", self.name(*node))).collect();
-        format!("no replica can take over ({})", each.join("; "))
-    }
-
     /// Says once when a failover takes longer than it may. It goes on all the same: giving up
     /// half-way is not safer.
     pub(super) fn watch_the_clock(&mut self, now: Time) {

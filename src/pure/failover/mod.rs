@@ -48,6 +48,7 @@ mod params;
 mod pause;
 mod preflight;
 mod probed;
+mod reason;
 pub mod record;
 mod rejoin;
 mod select;

@@ -8,7 +8,7 @@ use super::event::Note;
 use super::member::Member;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
-use crate::pure::topology::{Gate, Kinship, LinkState, NodeId, Report};
+use crate::pure::topology::{Gate, Kinship, Link, LinkState, NodeId, Report};
 use std::time::Duration;
 
 /// How long a probe may take to refute a lost connection before everybody waits: many times
@@ -247,8 +247,9 @@ impl Brain {
     /// back with an old `replicaof` has decided nothing: then that node must have what was served,
     /// or nobody else may have it; in a guarded group, nobody who could come back with it either.
     ///
-    /// Only a process that was seen as a replica before counts as promoted: one that was
-    /// restarted from an old snapshot without `replicaof` claims the same ancestry.
+    /// Only a process that was seen as a replica before counts as promoted, or one that has taken
+    /// replicas of ours over: one that was restarted from an old snapshot without `replicaof` claims the
+    /// same ancestry.
     pub(super) fn heir(&self, now: Time) -> Option<NodeId> {
         let serving = self.serving.as_ref()?;
         let fresh = self.fresh_from(now);
@@ -300,14 +301,45 @@ impl Brain {
     fn is_promoted(&self, node: NodeId, report: &Report) -> bool {
         report.is_primary()
             && !report.loading
-            && self.member(node).is_some_and(|it| it.replica_run == Some(report.run_id))
             && !self.is_forsaken(node, report)
+            && self.member(node).is_some_and(|it| {
+                let has_ours = |other: &Member| {
+                    self.defection(other).is_some_and(|to| {
+                        it.is_at(&to.host, to.port)
+                            && other.in_step.is_some_and(|it| it.1 == report.replid)
+                    })
+                };
+                it.replica_run == Some(report.run_id) || self.members.iter().any(has_ours)
+            })
+    }
+
+    /// Whom a replica is in step with that was in step with our primary, as the same process, and was
+    /// turned to one who goes on from the same history: somebody has decided that.
+    fn defection<'a>(&self, replica: &'a Member) -> Option<&'a Link> {
+        let serving = self.serving.as_ref()?;
+        let (report, link) = (replica.report()?, replica.report()?.link()?);
+        let is_elsewhere =
+            self.member(serving.node).is_some_and(|it| !it.is_at(&link.host, link.port));
+        let (ours, theirs) = (serving.anchor.replid, report.replid);
+        let has_left = replica.left == Some((report.run_id, ours))
+            && self.lineage.kinship(report, &serving.anchor) == Kinship::Successor;
+        let is_led = matches!(link.state, LinkState::Up { .. }) && !replica.is_being_turned();
+        (is_elsewhere && has_left && is_led && ours != theirs).then_some(link)
     }
 
     /// Why nothing more is sent to our primary: a node says that it was promoted in its place, and is
-    /// followed as soon as it counts as up.
+    /// followed as soon as it counts as up; or a replica says so, and it is out of our reach.
     fn replaced(&self, now: Time) -> Option<String> {
         let fresh = self.fresh_from(now);
+        let mut away = self.nodes().filter(|it| !it.1.health().is_up());
+        let led =
+            self.members.iter().filter(|it| it.report_since(fresh.max(it.answered_at)).is_some());
+        let taken: Vec<&Link> = led.filter_map(|it| self.defection(it)).collect();
+        if let Some((node, _)) =
+            away.find(|(_, it)| taken.iter().any(|to| it.is_at(&to.host, to.port)))
+        {
+            return Some(format!("{} has its replicas now, and does not answer", self.name(node)));
+        }
         let (node, _) = self.nodes().find(|(node, it)| {
             !it.health().is_up()
                 && !it.is_being_turned()
