@@ -4,6 +4,7 @@
 //! | what came back | what tells that it lacks something |
 //! |---|---|
 //! | of the same line of histories (a snapshot carries the replication id) | offsets, exactly |
+//! | of a file that names another line of histories | that: it was written before ours was served here |
 //! | of an unknown history (started empty, or from an append-only file) | keys: those without a time to live, and all of them against half (keys may have expired while it was down) |
 //! | the same, and writes are guarded | nothing does, since keys prove nothing: whoever certainly has all that was acknowledged takes over, if he may |
 //!
@@ -79,6 +80,10 @@ impl Brain {
             // Once a full copy has begun, a replica does not say any more how much it has.
             Some(left) if theirs.offset > 1 => {
                 self.lineage.shared(theirs, &served).is_some_and(|it| it > left)
+            }
+            // Its file is of a time before it joined the history that it served.
+            None if returned.descends.is_some() && returned.replid != anchor.replid => {
+                self.is_kin(theirs, anchor) && theirs.lasting_keys() > 0
             }
             Some(_) | None => self.is_kin(theirs, anchor) && self.holds_more(theirs, returned),
         }

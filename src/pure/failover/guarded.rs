@@ -24,7 +24,7 @@
 //! say any more how much it has; then the last word that it said before has to do.
 
 use super::brain::Brain;
-use super::member::{Had, Member};
+use super::member::Member;
 use super::select::{Candidate, Ranking, Reject};
 use crate::pure::topology::{Acknowledged, Kinship, LinkState, NodeId, Report};
 use serde::{Deserialize, Serialize};
@@ -178,7 +178,9 @@ impl Brain {
         // one since, and have nothing more to say.
         let ahead = self.nodes().filter(|it| it.0 != node).find_map(|(_, it)| {
             let seen = it.seen.as_ref().filter(|it| it.asked >= since && !it.report.loading)?;
-            let says = match (is_ahead(&seen.report), it.health().is_up()) {
+            let before = self.before_copy(it, &seen.report);
+            let has = before.as_ref().unwrap_or(&seen.report);
+            let says = match (is_ahead(has), it.health().is_up()) {
                 (true, true) => "has more",
                 (true, false) => "had more when it was heard last",
                 (false, _) => may_be_ahead(it, &seen.report).then_some("may have more")?,
@@ -247,16 +249,28 @@ impl Brain {
         let is_part = |report: &Report| {
             matches!(self.lineage.kinship(report, lost), Kinship::Same | Kinship::Prefix)
         };
-        // It has begun to copy a primary that came back empty, whether or not that has broken off since:
-        // the data is still there, its place in the history is not said any more.
-        if state == Some(LinkState::Syncing) || state.is_some() && report.offset <= 1 {
-            let is_its = |it: &Had| it.run_id == report.run_id && it.in_step;
-            let had = member.had.filter(|it| report.keys > 0 && is_its(it))?;
-            let (replid, offset) = (had.replid, had.offset);
-            let then = Report { replid, offset, descends: None, ..report.clone() };
-            return is_part(&then).then_some(offset);
+        if let Some(then) = self.before_copy(member, report) {
+            let was_in_step = member.had.is_some_and(|it| it.in_step);
+            return (was_in_step && is_part(&then)).then_some(then.offset);
         }
-        is_part(report).then_some(report.offset)
+        let is_told = report.offset > 1
+            || !matches!(state, Some(LinkState::Down { .. } | LinkState::Syncing));
+        (is_told && is_part(report)).then_some(report.offset)
+    }
+
+    /// What a replica has that has begun to copy somebody, whether or not that has broken off since: the
+    /// data is still there, its place in the history is not said any more.
+    fn before_copy(&self, member: &Member, report: &Report) -> Option<Report> {
+        let link = report.link()?;
+        let had = member.had.filter(|it| report.keys > 0 && it.run_id == report.run_id)?;
+        let (replid, offset) = (had.replid, had.offset);
+        let is_up = matches!(link.state, LinkState::Up { .. });
+        (!is_up && report.offset <= 1).then(|| Report {
+            replid,
+            offset,
+            descends: None,
+            ..report.clone()
+        })
     }
 }
 

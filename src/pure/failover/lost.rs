@@ -68,6 +68,12 @@ impl Brain {
 
     /// Chooses, and commits to a failover or goes on with one.
     pub(super) fn take_over(&mut self, now: Time, node: NodeId, loss: Loss) {
+        if let Some(other) = self.disputed(now).filter(|_| loss != Loss::Forced) {
+            let name = self.name(other);
+            let reason =
+                format!("{name} was promoted by somebody else, and has not answered an order");
+            return self.wait(now, reason);
+        }
         let ranking = self.ranking(now, node, loss);
         self.tell_rejected(&ranking.rejected);
         let lost_for = self.lost_from.map_or(Duration::ZERO, |it| now.since(it));
@@ -82,7 +88,10 @@ impl Brain {
             } else {
                 self.worth_saving().is_none() && lost_for >= self.params.timeout
             };
-            if loss == Loss::Amnesia && may_forgive {
+            // What it has is not known before it has loaded it.
+            let is_loaded =
+                self.member(node).and_then(|it| it.report()).is_some_and(|it| !it.loading);
+            if loss == Loss::Amnesia && may_forgive && is_loaded {
                 return self.forgive(node);
             }
             let nobody = self.nobody(&ranking.rejected);

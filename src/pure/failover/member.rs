@@ -231,7 +231,7 @@ impl Member {
         }
         // Behind a full copy that broke off there is no place any more.
         let state = report.link().map(|it| it.state);
-        if state != Some(LinkState::Syncing) && report.offset > 1 {
+        if state != Some(LinkState::Syncing) && report.offset > 1 && !report.loading {
             let Report { run_id, replid, offset, .. } = *report;
             let in_step = state != Some(LinkState::Never);
             self.had = Some(Had { run_id, replid, offset, in_step });

@@ -58,6 +58,19 @@ impl Brain {
             .all(|(_, it)| it.report_since(from).is_some())
     }
 
+    /// Who says that he was promoted in the place of our primary, and has not answered an order of ours
+    /// to follow somebody: he is not followed before it is known what becomes of him, and nobody is
+    /// promoted beside him.
+    pub(super) fn disputed(&self, now: Time) -> Option<NodeId> {
+        let fresh = self.fresh_from(now);
+        let mut turned = self.nodes().filter(|it| it.1.is_being_turned());
+        turned
+            .find(|(node, it)| {
+                it.report_since(fresh).is_some_and(|it| self.is_replacing(*node, it))
+            })
+            .map(|it| it.0)
+    }
+
     /// Between nothing and `failover.jitter`, another one in each epoch.
     fn own_delay(&self, epoch: Epoch) -> Duration {
         let max = u64::try_from(self.params.jitter.as_micros()).unwrap_or(u64::MAX);

@@ -1,9 +1,10 @@
 //! A primary that came back with less than a replica is known to hold does not serve.
 //!
 //! One case is counted and not failed, and only where nothing is guarded. A server that reads an
-//! append-only file begins a history of an unknown name, so the design compares keys; and a client
-//! that reached the new process before the proxy did, over a gate that was open still, has added
-//! keys. If it has as many as the replica then, nothing that any server says tells the difference.
+//! append-only file begins a history of an unknown name, so the design compares keys. If it has as many
+//! as the replica, nothing that any server says tells the difference: be it that a client reached the
+//! new process before the proxy did, over a gate that was open still, and has added keys; be it that
+//! the file is of an older age, and has more than was served.
 //! The account of a sweep says how often ("hidden by new keys").
 //!
 //! Only data counts of which the proxy could know that it belongs to what was served: of a history
@@ -26,7 +27,10 @@ impl Sim {
         let Some(own) = eyes.known[node].point else { return };
         let Some(served) = eyes.served_point else { return };
         let plain = eyes.known[node].report.as_ref().filter(|_| self.swarm.guarded.is_none());
-        let hides = |it: &&Report| it.descends.is_none() && self.has_written_since(node);
+        let had_said = eyes.served.as_ref().map_or(0, |it| it.keys);
+        let hides = |it: &&Report| {
+            it.descends.is_none() && (self.has_written_since(node) || it.keys >= had_said)
+        };
         let hides_up_to = plain.filter(hides).map(|it| it.keys);
         let mut hidden = 0;
         let age = 2 * micros(self.swarm.params.detect.interval);

@@ -174,7 +174,7 @@ impl Eyes {
                 known.replica_run = Some(report.run_id);
             }
             let link = report.link().map(|it| it.state);
-            if !matches!(link, Some(LinkState::Never | LinkState::Syncing)) {
+            if !matches!(link, Some(LinkState::Never | LinkState::Syncing)) && report.offset > 1 {
                 known.step_run = Some(report.run_id);
             }
             known.asked = asked;

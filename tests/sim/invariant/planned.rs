@@ -42,6 +42,12 @@ impl Sim {
                     format!("nothing is wrong, and a switchover is taken back: {reason:?}")
                 });
             }
+            // What it was chosen for is void, and what serves now is judged by what was served.
+            Note::PromotionFailed { node, .. } => {
+                let eyes = &mut self.checker.eyes[p];
+                eyes.switching.take_if(|it| it.1 == usize::from(node.0));
+                eyes.chosen.take_if(|it| it.1 == usize::from(node.0));
+            }
             _ => {}
         }
     }
