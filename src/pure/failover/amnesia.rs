@@ -47,7 +47,7 @@ impl Brain {
                 self.lacks_what_was_served(report, theirs, &serving.anchor)
                     || self.is_worth_saving(theirs, report)
             })
-            .map(|(node, theirs)| (node, theirs.keys, self.own_bytes(theirs, report)))
+            .map(|(node, theirs)| (node, theirs.keys, self.own_bytes(&theirs, report)))
             .or_else(|| self.certain(now, primary, report));
         if let Some(serving) = &mut self.serving {
             // Of an earlier process that had lost it, nothing is left.
@@ -58,13 +58,16 @@ impl Brain {
         }
     }
 
-    /// Replicas with their data. Also those that were down and answer again: they are not trusted
-    /// yet, but they have data.
-    fn with_data(&self, primary: NodeId) -> impl Iterator<Item = (NodeId, &Report)> {
+    /// Replicas with their data; of those that have begun to copy somebody, what they had said before.
+    /// Also those that were down and answer again: they are not trusted yet, but they have data.
+    fn with_data(&self, primary: NodeId) -> impl Iterator<Item = (NodeId, Report)> {
         self.nodes()
             .filter(move |(node, it)| *node != primary && it.is_heard())
-            .filter_map(|(node, it)| Some((node, it.report()?)))
-            .filter(|(_, theirs)| !theirs.is_primary() && !theirs.loading)
+            .filter_map(|(node, it)| Some((node, it, it.report()?)))
+            .filter(|(_, _, theirs)| !theirs.is_primary() && !theirs.loading)
+            .map(|(node, it, theirs)| {
+                (node, it.before_copy(theirs).unwrap_or_else(|| theirs.clone()))
+            })
     }
 
     /// Whether `returned` lacks a part of what was served until `anchor`, which somebody has.
@@ -101,15 +104,15 @@ impl Brain {
         };
         let (mut most, mut parts) = (0, Vec::new());
         for (_, theirs) in self.with_data(serving.node) {
-            if !self.lacks_what_was_served(returned, theirs, anchor) {
+            if !self.lacks_what_was_served(returned, &theirs, anchor) {
                 continue;
             }
             let served = Report { offset: u64::MAX, ..anchor.clone() };
-            let offset = self.lineage.shared(theirs, &served).filter(|_| theirs.offset > 1);
+            let offset = self.lineage.shared(&theirs, &served).filter(|_| theirs.offset > 1);
             let offset = offset.unwrap_or(u64::MAX);
             let is_led = theirs.link().is_some_and(|it| matches!(it.state, LinkState::Up { .. }));
-            let is_apart = self.lineage.kinship(theirs, anchor) == Kinship::Diverged;
-            if self.is_kin(theirs, anchor) {
+            let is_apart = self.lineage.kinship(&theirs, anchor) == Kinship::Diverged;
+            if self.is_kin(&theirs, anchor) {
                 most = most.max(offset);
             } else if is_apart && !is_led {
                 let (replid, descends) = (theirs.replid, theirs.descends);
@@ -157,7 +160,7 @@ impl Brain {
     pub(super) fn worth_saving(&self) -> Option<NodeId> {
         let serving = self.serving.as_ref()?.node;
         let primary = self.member(serving)?.report()?;
-        self.with_data(serving).find(|it| self.is_worth_saving(it.1, primary)).map(|it| it.0)
+        self.with_data(serving).find(|it| self.is_worth_saving(&it.1, primary)).map(|it| it.0)
     }
 
     /// Why only a human can say whose data wins then.

@@ -167,18 +167,20 @@ impl Brain {
         let name = self.name(node);
         // Somebody in step with it has what it has, and was asked a moment later.
         let is_ahead = |it: &Report| it.replid != report.replid && self.holds_more(it, report);
-        // He has data of what was lost, and keys that expire do not tell whether that is more.
+        // He has data of what was lost, also if he went on by himself, and keys that expire do not tell
+        // whether that is more.
         let may_be_ahead = |member: &Member, it: &Report| {
             let expires = it.expiring_keys > 0 || report.expiring_keys > 0;
+            let has_part = || it.offset > 1 && self.lineage.shared(it, lost).is_some();
             expires
-                && self.word(lost, member, it).is_some()
+                && (self.word(lost, member, it).is_some() || has_part())
                 && self.lineage.kinship(report, lost) == Kinship::Unrelated
         };
         // Whoever has said that he has more may come back with it, also when others have copied this
         // one since, and have nothing more to say.
         let ahead = self.nodes().filter(|it| it.0 != node).find_map(|(_, it)| {
             let seen = it.seen.as_ref().filter(|it| it.asked >= since && !it.report.loading)?;
-            let before = self.before_copy(it, &seen.report);
+            let before = it.before_copy(&seen.report);
             let has = before.as_ref().unwrap_or(&seen.report);
             let says = match (is_ahead(has), it.health().is_up()) {
                 (true, true) => "has more",
@@ -249,28 +251,13 @@ impl Brain {
         let is_part = |report: &Report| {
             matches!(self.lineage.kinship(report, lost), Kinship::Same | Kinship::Prefix)
         };
-        if let Some(then) = self.before_copy(member, report) {
+        if let Some(then) = member.before_copy(report) {
             let was_in_step = member.had.is_some_and(|it| it.in_step);
             return (was_in_step && is_part(&then)).then_some(then.offset);
         }
         let is_told = report.offset > 1
             || !matches!(state, Some(LinkState::Down { .. } | LinkState::Syncing));
         (is_told && is_part(report)).then_some(report.offset)
-    }
-
-    /// What a replica has that has begun to copy somebody, whether or not that has broken off since: the
-    /// data is still there, its place in the history is not said any more.
-    fn before_copy(&self, member: &Member, report: &Report) -> Option<Report> {
-        let link = report.link()?;
-        let had = member.had.filter(|it| report.keys > 0 && it.run_id == report.run_id)?;
-        let (replid, offset) = (had.replid, had.offset);
-        let is_up = matches!(link.state, LinkState::Up { .. });
-        (!is_up && report.offset <= 1).then(|| Report {
-            replid,
-            offset,
-            descends: None,
-            ..report.clone()
-        })
     }
 }
 

@@ -251,6 +251,18 @@ impl Member {
         self.seen = Some(Seen { report: *report, asked });
     }
 
+    /// What it has, of which it says `report`, if it is a replica that has begun to copy somebody, whether
+    /// or not that has broken off since: the data is still there, its place in the history is not said
+    /// any more.
+    pub(super) fn before_copy(&self, report: &Report) -> Option<Report> {
+        let link = report.link()?;
+        let had = self.had.filter(|it| report.keys > 0 && it.run_id == report.run_id)?;
+        let is_up = matches!(link.state, LinkState::Up { .. });
+        let (replid, offset) = (had.replid, had.offset);
+        let then = || Report { replid, offset, descends: None, ..report.clone() };
+        (!is_up && report.offset <= 1).then(then)
+    }
+
     /// Whether `host` and `port` name this node, as replicas or as we reach it.
     pub(super) fn is_at(&self, host: &str, port: u16) -> bool {
         let names = |it: &Endpoint| it.port == port && it.host.eq_ignore_ascii_case(host);

@@ -9,9 +9,11 @@ impl Sim {
         let params = self.swarm.params.detect;
         let eyes = &self.checker.eyes[p];
         let Some(own) = eyes.known[chosen].report.clone() else { return };
-        // Once it has begun to copy, its place in the history is not said any more; it still has it.
+        // Once it has begun to copy, its place in the history is not said any more, also if that breaks
+        // off; it still has it.
         let is_copying = own.link().is_some_and(|it| it.state == LinkState::Syncing);
-        let point = eyes.known[chosen].point.filter(|_| is_copying && own.keys > 0);
+        let is_vague = (is_copying || own.offset <= 1) && own.keys > 0;
+        let point = eyes.known[chosen].point.filter(|_| is_vague);
         let offset = point.map_or(own.offset, |it| it.offset);
         let lost_at = eyes.primary().map_or(0, |it| eyes.known[it].good_at);
         let age = crate::proxy::micros(params.interval) * 2;

@@ -88,6 +88,8 @@ pub(crate) struct Eyes {
     /// Who was chosen last, in which epoch, what it had, and when that was.
     pub(crate) chosen: Option<(Epoch, usize, Point)>,
     pub(crate) chosen_at: Us,
+    /// Whom it chose, and gave up because he did not have that any more.
+    pub(crate) given_up: Option<usize>,
     /// Up to where workers said that writes of a history are safe.
     pub(crate) told: BTreeMap<ReplId, u64>,
     /// Since when the primary is known to be another process, which has loaded what it has.
@@ -125,6 +127,7 @@ impl Eyes {
             uncertain: None,
             chosen: None,
             chosen_at: 0,
+            given_up: None,
             told: BTreeMap::new(),
             back_since: None,
             open_for: None,

@@ -45,8 +45,10 @@ impl Sim {
             // What it was chosen for is void, and what serves now is judged by what was served.
             Note::PromotionFailed { node, .. } => {
                 let eyes = &mut self.checker.eyes[p];
-                eyes.switching.take_if(|it| it.1 == usize::from(node.0));
-                eyes.chosen.take_if(|it| it.1 == usize::from(node.0));
+                let node = usize::from(node.0);
+                eyes.switching.take_if(|it| it.1 == node);
+                eyes.chosen.take_if(|it| it.1 == node);
+                eyes.given_up = Some(node);
             }
             _ => {}
         }

@@ -20,6 +20,11 @@ impl Eyes {
         report.replid != served && self.goes_back_to(report.replid, served)
     }
 
+    /// Whether `node` is his own choice, which may not be what he chose it for.
+    fn was_chosen(&self, node: usize) -> bool {
+        self.chosen.is_some_and(|it| it.1 == node) || self.given_up == Some(node)
+    }
+
     /// Whether it could know that `known` was promoted in the place of whom it serves.
     fn is_successor(&self, known: &Known) -> bool {
         known.report.as_ref().is_some_and(|it| {
@@ -50,7 +55,7 @@ impl Sim {
             return;
         }
         // His own choice, which may not be what he chose it for, he may give up.
-        let was_his = eyes.chosen.is_some_and(|it| it.1 == node);
+        let was_his = eyes.was_chosen(node);
         if !was_his
             && eyes.is_successor(&eyes.known[node])
             && let Some(other) = self.chosen_by(p, node)
@@ -86,6 +91,7 @@ impl Sim {
             let is_ours = eyes.primary() == Some(*it);
             *it != chosen
                 && !is_ours
+                && !eyes.was_chosen(*it)
                 && is_heard
                 && eyes.is_successor(known)
                 && self.chosen_by(p, *it).is_some()
