@@ -32,7 +32,7 @@ impl Sim {
                 format!("node {node} serves on without {} writes, say {example:?}", missing.len())
             });
         } else {
-            self.check_guarded(node, &missing);
+            self.check_guarded(p, node, &missing);
             self.checker.lost.extend(missing);
         }
     }

@@ -54,6 +54,8 @@ pub(crate) struct Known {
 /// What one proxy has heard, and what it has published.
 #[derive(Clone, Debug)]
 pub(crate) struct Eyes {
+    /// When this life of the proxy began.
+    pub(crate) born_at: Us,
     pub(crate) known: Vec<Known>,
     pub(crate) version: u64,
     pub(crate) epoch: Epoch,
@@ -103,6 +105,7 @@ pub(crate) struct Eyes {
 impl Eyes {
     pub(crate) fn new(nodes: usize, now: Us) -> Self {
         Self {
+            born_at: now,
             known: vec![Known::default(); nodes],
             version: 0,
             epoch: Epoch(0),

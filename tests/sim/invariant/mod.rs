@@ -100,8 +100,8 @@ pub(crate) struct Checker {
     copies: BTreeMap<Write, Vec<usize>>,
     /// When that was, where several proxies acknowledge.
     acked_at: BTreeMap<Write, Us>,
-    /// How often a node lost what it had.
-    copies_gone: u64,
+    /// When a node lost what it had, the last time.
+    gone_at: BTreeMap<usize, Us>,
     errors_told: u64,
     meddled: bool,
     healed_from: Option<Us>,
@@ -121,7 +121,7 @@ impl Checker {
             stats: Stats::default(),
             copies: BTreeMap::new(),
             acked_at: BTreeMap::new(),
-            copies_gone: 0,
+            gone_at: BTreeMap::new(),
             errors_told: 0,
             meddled: false,
             healed_from: None,

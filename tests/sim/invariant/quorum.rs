@@ -75,7 +75,7 @@ impl Sim {
         let missing: Vec<Write> = self.missing(node);
         let is_old = |it: &Write| self.checker.acked_at.get(it).is_some_and(|it| *it < before);
         let old: Vec<Write> = missing.iter().copied().filter(is_old).collect();
-        self.check_guarded(node, &old);
+        self.check_guarded(p, node, &old);
         self.checker.lost.extend(missing);
     }
 

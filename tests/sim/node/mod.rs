@@ -190,7 +190,7 @@ impl Sim {
         if self.swarm.disk == (Disk::Log { always: true }) {
             self.save(n);
         }
-        self.copy_goes();
+        self.copy_goes(n);
         let run = self.nodes[n].process.take().map(|it| it.run);
         self.nodes[n].impaired = None;
         self.nodes[n].paused_until = 0;

@@ -239,7 +239,7 @@ impl Sim {
             let Some(process) = &mut self.nodes[n].process else { return };
             process.loading =
                 Some(Loading { until: now + load_for, point: snapshot, from: Some(run) });
-            self.copy_goes();
+            self.copy_goes(n);
             self.trace(|| format!("node {n} throws its data away and loads {snapshot:?}"));
             self.kick_replicas(n);
         }
