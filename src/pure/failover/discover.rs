@@ -6,7 +6,7 @@
 
 use super::brain::{Brain, Serving};
 use super::event::Note;
-use super::member::Member;
+use super::member::{Had, Member};
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
 use crate::pure::topology::{Kinship, LinkState, NodeId, Report};
@@ -187,8 +187,10 @@ impl Brain {
                 return false;
             }
             // Once the copy has begun, its place in the history is not said any more.
-            let Some(had) = it.had.filter(|it| it.run_id == theirs.run_id) else { return false };
-            let (history, offset) = (had.replid, had.offset);
+            let is_now = |it: &Had| (it.run_id, it.replid) == (theirs.run_id, theirs.replid);
+            let Some(Had { replid: history, offset, .. }) = it.had.filter(is_now) else {
+                return false;
+            };
             let lacks_from = if history == report.replid {
                 // What it had before the primary spoke can only be ahead of one that lost it.
                 (seen.asked <= asked).then_some(report.offset + 1)

@@ -256,10 +256,10 @@ impl Member {
     /// any more.
     pub(super) fn before_copy(&self, report: &Report) -> Option<Report> {
         let link = report.link()?;
-        let had = self.had.filter(|it| report.keys > 0 && it.run_id == report.run_id)?;
+        let is_now = |it: &Had| (it.run_id, it.replid) == (report.run_id, report.replid);
+        let had = self.had.filter(|it| report.keys > 0 && is_now(it))?;
         let is_up = matches!(link.state, LinkState::Up { .. });
-        let (replid, offset) = (had.replid, had.offset);
-        let then = || Report { replid, offset, descends: None, ..report.clone() };
+        let then = || Report { offset: had.offset, descends: None, ..report.clone() };
         (!is_up && report.offset <= 1).then(then)
     }
 
