@@ -239,3 +239,61 @@ fn who_came_back_with_less_than_it_said_and_who_went_on_are_told_apart_by_a_huma
         assert!(!world.notes.iter().any(is_amnesia), "{:?}", world.notes);
     }
 }
+
+/// It has as many keys as its replicas, and more: of a file that was written before it joined the
+/// history that it served.
+#[test]
+fn a_file_of_another_line_lacks_what_was_served() {
+    for (descends, expected) in [(Some((77, 900)), true), (None, false)] {
+        let mut world = steady(params());
+        world.fault(Fault::Kill(0));
+        world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+        (world.nodes[0].descends, world.nodes[0].keys) = (descends, 500);
+        world.run(1_500);
+        assert_eq!(world.notes.iter().any(is_amnesia), expected, "{:?}", world.notes);
+        assert_eq!(serving(&world) != Some(0), expected, "{:?}", world.notes);
+    }
+}
+
+/// Replicas have begun to copy what came back before anybody looked. What they had of that history
+/// they had said before, and it is more, though it has as many keys.
+#[test]
+fn what_was_said_before_a_copy_began_counts() {
+    let mut world = steady(params());
+    let fork = world.nodes[1].offset - 99;
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    (world.nodes[0].descends, world.nodes[0].keys) = (Some((1, fork)), 500);
+    for n in [1, 2] {
+        world.nodes[n].sync_until = Some(world.now + 10_000);
+    }
+    world.run(1_500);
+    assert!(world.notes.iter().any(is_amnesia), "{:?}", world.notes);
+    assert!(matches!(serving(&world), Some(1 | 2)), "{:?}", world.notes);
+}
+
+/// Whoever held more is gone for good. What there is serves then; but not before it is known, since it
+/// was restarted once more.
+#[test]
+fn nothing_is_forgiven_to_who_still_loads() {
+    let mut world = steady(params());
+    world.fault(Fault::Cut(0));
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+    for n in [1, 2] {
+        world.fault(Fault::Kill(n));
+    }
+    world.run(50);
+    world.fault(Fault::Heal(0));
+    world.run(2_000);
+    assert!(world.notes.iter().any(is_amnesia), "{:?}", world.notes);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.nodes[0].says_loading = true;
+    world.run(15_000);
+    let is_forgiven = |it: &Note| matches!(it, Note::Forgiven { .. });
+    assert!(!world.notes.iter().any(is_forgiven), "{:?}", world.notes);
+    world.nodes[0].says_loading = false;
+    world.run(1_000);
+    assert_eq!(serving(&world), Some(0), "{:?}", world.notes);
+}

@@ -78,3 +78,16 @@ fn a_conflict_is_not_decided_by_who_comes_back_empty() {
     let was_taken = |it: &Note| matches!(it, Note::Discovered { .. } | Note::PrimaryLost { .. });
     assert!(!world.notes.iter().any(was_taken), "{:?}", world.notes);
 }
+
+/// It answers an error that only a process gives which lives, and says that it loads.
+#[test]
+fn who_has_not_said_what_it_has_is_not_chosen() {
+    let mut world = World::new(3, params());
+    world.nodes[0].says_loading = true;
+    world.run(2_000);
+    let was_found = |it: &Note| matches!(it, Note::Discovered { .. });
+    assert!(!world.notes.iter().any(was_found), "{:?}", world.notes);
+    world.nodes[0].says_loading = false;
+    world.run(200);
+    assert_eq!(serving(&world), Some(0), "{:?}", world.notes);
+}

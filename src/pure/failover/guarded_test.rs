@@ -396,6 +396,54 @@ fn keys_that_expire_do_not_say_that_nobody_has_more() {
     assert!(reason.as_ref().is_some_and(|it| it.contains("n1 may have more")), "{reason:?}");
 }
 
+/// Node 1 has copied an empty primary since commands were held; then clients are told of more. Others
+/// have confirmed that, if anybody has.
+#[test]
+fn what_was_told_while_it_copied_others_have_confirmed() {
+    for is_late in [false, true] {
+        let mut world = steady_with(2, KNOWN);
+        let told = acked(replid(1), world.nodes[1].offset + 500);
+        if !is_late {
+            world.brain.acknowledged(told);
+        }
+        world.fault(Fault::Hang(0));
+        world.run(300);
+        world.nodes[1].sync_until = Some(world.now + 10_000);
+        world.run(300);
+        assert!(world.brain.members[1].is_copying());
+        if is_late {
+            world.brain.acknowledged(told);
+        }
+        world.fault(Fault::Kill(0));
+        world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+        world.run(3_000);
+        assert_eq!(serving(&world), (!is_late).then_some(1), "{:?}", world.notes);
+    }
+}
+
+/// Node 2 went on by itself, with a part of what was served. The primary comes back under a new name, as
+/// node 1 has, and all keys expire: everybody is heard, and nothing tells who has more.
+#[test]
+fn who_went_on_by_himself_may_have_more_than_keys_that_expire_tell() {
+    let mut world = steady(Guarded { always_quorum: true, ..KNOWN });
+    let lost = world.brain.serving.as_ref().expect("it serves").anchor.clone();
+    let cache = |n, descends| Report {
+        replid: replid(n),
+        descends,
+        expiring_keys: lost.keys,
+        offset: 0,
+        ..lost.clone()
+    };
+    let (returned, restarted) = (cache(500, None), cache(501, None));
+    let apart = Report { offset: 2_000, ..cache(502, Some((lost.replid, 900))) };
+    for (n, report) in [(1, restarted), (2, apart)] {
+        world.brain.lineage.learn(&report);
+        world.brain.members[n].seen.as_mut().expect("it was heard").report = report;
+    }
+    let reason = world.brain.may_lack(NodeId(0), &returned, &lost);
+    assert!(reason.as_ref().is_some_and(|it| it.contains("n2 may have more")), "{reason:?}");
+}
+
 /// Segue starts, and the primary it finds came back with less. Node 1 copies that; node 2, which has
 /// more as well, falls silent. What node 1 says then is what it was told by the one that lacks it.
 #[test]

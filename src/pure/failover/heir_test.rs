@@ -145,3 +145,47 @@ fn replicas_that_were_taken_over_tell_of_a_successor() {
     assert!(!world.orders.iter().any(robs), "{:?}", world.orders);
     assert!(world.promoted.is_empty(), "it was somebody else's decision");
 }
+
+/// An order to follow ours reached node 2, and its answer was lost; then another proxy promoted it,
+/// since ours came back empty. Nobody is promoted beside it.
+#[test]
+fn nobody_is_promoted_beside_who_may_still_be_turned() {
+    let mut world = steady();
+    world.nodes[2].follows = Some(1);
+    world.fault(Fault::LoseAnswer { carried_out: true });
+    while world.orders.is_empty() {
+        world.run(1);
+    }
+    world.run(100);
+    assert_eq!(world.nodes[2].follows, Some(0), "it was told");
+    world.fault(Fault::Kill(0));
+    world.promote_by_hand(2);
+    world.fault(Fault::Restart { node: 0, keeps_keys: false, alone: true });
+    world.run(400);
+    assert!(world.promoted.is_empty(), "{:?}", world.notes);
+    world.run(2_000);
+    assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
+    assert!(world.promoted.is_empty(), "it was somebody else's decision");
+}
+
+/// Node 2 has not answered an order yet when our primary comes back from an old file, behind node 1,
+/// which came back empty. It would be copied in a moment, but node 2 has more.
+#[test]
+fn who_has_more_and_is_being_turned_is_waited_for() {
+    let mut world = steady();
+    world.nodes[2].follows = Some(1);
+    world.fault(Fault::LoseAnswer { carried_out: true });
+    while world.orders.is_empty() {
+        world.run(1);
+    }
+    world.run(100);
+    world.fault(Fault::Kill(1));
+    world.fault(Fault::Restart { node: 1, keeps_keys: false, alone: true });
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: false });
+    let node = &mut world.nodes[0];
+    (node.follows, node.replid, node.offset, node.is_frozen) = (Some(1), 1, 1_100, true);
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
+    assert_eq!(world.promoted.len(), 1, "{:?}", world.notes);
+}
