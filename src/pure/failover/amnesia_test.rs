@@ -261,12 +261,15 @@ fn a_file_of_another_line_lacks_what_was_served() {
 fn what_was_said_before_a_copy_began_counts() {
     let mut world = steady(params());
     let fork = world.nodes[1].offset - 99;
+    world.fault(Fault::Cut(0));
     world.fault(Fault::Kill(0));
     world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
     (world.nodes[0].descends, world.nodes[0].keys) = (Some((1, fork)), 500);
     for n in [1, 2] {
         world.nodes[n].sync_until = Some(world.now + 10_000);
     }
+    world.run(100);
+    world.fault(Fault::Heal(0));
     world.run(1_500);
     assert!(world.notes.iter().any(is_amnesia), "{:?}", world.notes);
     assert!(matches!(serving(&world), Some(1 | 2)), "{:?}", world.notes);

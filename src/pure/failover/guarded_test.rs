@@ -1,5 +1,6 @@
 //! Stories of guarded groups: who must not be promoted although he is there, and who may.
 
+use super::super::member::Had;
 use super::super::story_test::{account, ask, outcome, serving};
 use super::super::world_test::{Fault, World, params};
 use super::super::{Ask, Event, Finding, Note, Params, Probed, Reject, Verdict};
@@ -250,6 +251,51 @@ fn a_word_outlasts_a_copy_and_comes_from_no_file() {
         assert_eq!(world.brain.word(&lost, &member, &report), word, "{state:?} at {offset}");
         assert_eq!(member.had.map(|it| it.in_step), Some(step < 5), "{state:?} at {offset}");
     }
+}
+
+/// What a node says while it loads, and what another one said whose data it has copied since, is no word
+/// of what it has.
+#[test]
+fn a_word_is_of_the_data_that_is_there() {
+    let world = steady(KNOWN);
+    let mut member = world.brain.members[1].clone();
+    let mut learn = |change: &dyn Fn(&mut Report)| {
+        let mut report = member.report().expect("it was heard").clone();
+        change(&mut report);
+        let finding = Finding::Good(Box::new(report.clone()));
+        let asked = Time::from_millis(1_000);
+        let node = NodeId(1);
+        member.learn(asked, Probed { node, asked, addr: None, aliases: Vec::new(), finding });
+        member.before_copy(&report).map(|it| it.offset)
+    };
+    let copies = |it: &mut Report| {
+        (it.offset, it.loading) = (1, false);
+        let Role::Replica(link) = &mut it.role else { panic!("it is a replica") };
+        link.state = LinkState::Syncing;
+    };
+    learn(&|it| (it.offset, it.loading) = (700, false));
+    learn(&|it| (it.offset, it.loading) = (900, true));
+    assert_eq!(learn(&copies), Some(700));
+    assert_eq!(learn(&|it| it.replid = replid(77)), None);
+}
+
+/// Node 2 went on by itself, and has begun to copy node 1. Its keys are as many as those of the primary,
+/// which has less of the same line; it had more before.
+#[test]
+fn who_has_begun_to_copy_still_has_more() {
+    let mut world = steady(Guarded { always_quorum: true, ..KNOWN });
+    let lost = world.brain.serving.as_ref().expect("it serves").anchor.clone();
+    let member = &mut world.brain.members[2];
+    let mut apart = member.report().expect("it was heard").clone();
+    (apart.replid, apart.descends) = (replid(502), Some((lost.replid, lost.offset - 50)));
+    world.brain.lineage.learn(&apart);
+    member.had = member.had.map(|it| Had { replid: apart.replid, offset: 2_000, ..it });
+    let Role::Replica(link) = &mut apart.role else { panic!("it is a replica") };
+    (link.state, apart.offset, apart.descends) = (LinkState::Syncing, 1, None);
+    member.seen.as_mut().expect("it was heard").report = apart;
+    let returned = Report { run_id: RunId::parse(&"5".repeat(40)).expect("an id"), ..lost.clone() };
+    let reason = world.brain.may_lack(NodeId(0), &returned, &lost);
+    assert!(reason.as_ref().is_some_and(|it| it.contains("n2 has more")), "{reason:?}");
 }
 
 /// It copies a primary that came back empty, and more was acknowledged than it said last: it may have
