@@ -264,3 +264,7 @@ impl Brain {
 #[cfg(test)]
 #[path = "guarded_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "word_test.rs"]
+mod word_tests;
