@@ -6,7 +6,7 @@ use segue::pure::mux::{Mux, Run, Taker};
 use segue::pure::resp::request;
 use segue::pure::session::{Limits, NoReplicas, Policy, Session, UncertainWrites, World};
 use segue::pure::time::Time;
-use segue::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
+use segue::pure::topology::{Epoch, Gate, NodeId, Primary, Route, RunId};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,8 @@ impl Rig {
         let shares = upstream == Upstream::Shared;
         let mut world = World::new(table, policy(shares), limits(), 64 << 20);
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let primary = Primary { node: NodeId(0), addr };
+        let process = RunId::parse(&"a".repeat(40)).expect("forty letters");
+        let primary = Primary { node: NodeId(0), addr, process };
         world.set_route(Route {
             gate: Gate::Open(primary),
             version: 1,

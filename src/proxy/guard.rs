@@ -16,8 +16,12 @@
 //! # Invariants
 //!
 //! * The control plane is told what is acknowledged *before* the first reply leaves.
-//! * A round is only ever asked of the process that answered what it speaks for, and in one epoch only
-//!   of one: another that runs there since confirms nothing before the control plane has looked at it.
+//! * In an epoch only the process is asked for which it was opened, as the route names it. Another one
+//!   that runs at its address confirms nothing before the control plane has looked at it and begun an
+//!   epoch for it.
+//! * So no reply of another process is ever confirmed. A connection that a session made in this epoch leads
+//!   to that process, or, when that has ended, to a later one; and a round that it answers was asked
+//!   before it ended, and speaks for what had arrived until then.
 //! * Nothing is written while the gate is held, nor on a connection of another epoch, and no
 //!   answer of one counts.
 //!
@@ -32,13 +36,14 @@ use crate::pure::resp::reply;
 use crate::pure::session::{GUARD_CHANNEL, Promise, Rounds, Verdict, World};
 use crate::pure::topology::{Acknowledged, Epoch, Primary, ReplId, RunId, SignalKind};
 use bytes::Bytes;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
-/// How long to wait before another attempt to connect.
+/// How long to wait before another attempt to connect in the same epoch.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// Starts what the worker's promises need.
@@ -55,44 +60,18 @@ pub(super) fn start(
             promise,
             credentials: credentials.cloned(),
             acknowledged: acknowledged.clone(),
+            retry_after: RETRY_AFTER,
             link: None,
-            seen: Seen::default(),
+            refused: None,
             complaint: None,
         };
         tokio::task::spawn_local(keeper.keep());
     }
 }
 
-/// A first connection that is there within this time leads to the process that sessions talk to:
-/// nobody is restarted so fast.
-const AT_ONCE: Duration = Duration::from_millis(50);
-
-/// What is known of the primary of an epoch.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    epoch: Epoch,
-    since: Instant,
-    /// The process that was asked last.
-    run_id: Option<RunId>,
-    /// Another one, which confirms nothing in this epoch.
-    refused: Option<RunId>,
-    /// An attempt to connect has failed, or a connection was lost.
-    is_doubtful: bool,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        let epoch = Epoch::default();
-        Self { epoch, since: Instant::now(), run_id: None, refused: None, is_doubtful: false }
-    }
-}
-
 struct Link {
     connection: Connection,
     epoch: Epoch,
-    run_id: RunId,
-    /// Whole seconds that the process has been running for.
-    uptime_secs: u64,
     replid: ReplId,
     publish: &'static [u8],
 }
@@ -104,8 +83,11 @@ struct Keeper {
     promise: Promise,
     credentials: Option<Credentials>,
     acknowledged: watch::Sender<Option<Acknowledged>>,
+    /// How long to wait before another attempt to connect.
+    retry_after: Duration,
     link: Option<Link>,
-    seen: Seen,
+    /// Which process was refused last, in which epoch.
+    refused: Option<(Epoch, RunId)>,
     /// What was last found wrong, so that it is not said again.
     complaint: Option<String>,
 }
@@ -127,7 +109,7 @@ impl Keeper {
                 // Whatever woke this: a node that says no is not asked at every request.
                 if failed.is_none_or(|(epoch, at)| epoch != route.epoch || at <= now) {
                     self.connect(primary, route.epoch).await;
-                    let again = tokio::time::Instant::now() + RETRY_AFTER;
+                    let again = tokio::time::Instant::now() + self.retry_after;
                     failed = self.link.is_none().then_some((route.epoch, again));
                 }
                 retry = failed.map(|it| it.1);
@@ -182,9 +164,6 @@ impl Keeper {
 
     async fn connect(&mut self, primary: Primary, epoch: Epoch) {
         let limit = self.gate.dial_limit;
-        if self.seen.epoch != epoch {
-            self.seen = Seen { epoch, ..Seen::default() };
-        }
         let opening = open(primary, epoch, self.credentials.as_ref(), limit);
         let opened = tokio::select! {
             biased;
@@ -196,51 +175,35 @@ impl Keeper {
                 if self.complaint.take().is_some() {
                     info!("Guarded writes can be confirmed again");
                 }
-                let is_another = self.seen.run_id.is_some_and(|it| it != link.run_id);
-                if is_another && self.seen.refused.replace(link.run_id) == Some(link.run_id) {
-                    return;
-                }
-                if !self.is_same_process(&link) {
-                    self.gate.world.borrow_mut().primary_restarted();
-                    self.give_up();
-                }
-                // The control plane has not looked at that one yet, which may lack what others have;
-                // an epoch has one process, so if it is to serve, another epoch comes.
-                if is_another {
-                    return self.gate.signal(SignalKind::Lost);
-                }
-                self.seen.run_id = Some(link.run_id);
-                self.seen.is_doubtful = false;
                 self.link = Some(link);
             }
             Err(failure) => self.failed(failure),
         }
     }
 
-    /// Whether the process that was reached is certainly the one that has answered whatever waits
-    /// to be confirmed.
-    fn is_same_process(&self, link: &Link) -> bool {
-        let Seen { since, run_id, is_doubtful, .. } = self.seen;
-        let took = since.elapsed();
-        if let Some(run_id) = run_id {
-            return run_id == link.run_id;
-        }
-        // The servers round down.
-        let ran_before = Duration::from_secs(link.uptime_secs) > took;
-        ran_before || !is_doubtful && took < AT_ONCE
-    }
-
     fn failed(&mut self, failure: Failure) {
         match failure {
             // What a failover is made of, and told of there.
-            Failure::Lost(error) => {
-                self.seen.is_doubtful = true;
-                debug!(%error, "No connection to confirm guarded writes on");
-            }
+            Failure::Lost(error) => debug!(%error, "No connection to confirm guarded writes on"),
             Failure::Denied(why) => self.complain(why),
+            Failure::Another { addr, process } => self.refuse(addr, process),
             // The control plane finds out, too, and decides.
             Failure::Demoted => debug!("The primary is one no more"),
         }
+    }
+
+    /// Another process than the epoch's runs at the primary's address. It may lack what others have,
+    /// and the control plane has not looked at it; if it is to serve, another epoch comes.
+    fn refuse(&mut self, addr: SocketAddr, process: RunId) {
+        // Whoever could have confirmed what waits is gone.
+        self.give_up();
+        let refused = (self.gate.world.borrow().route.epoch, process);
+        if self.refused.replace(refused) == Some(refused) {
+            // It was told of before, and serves in this epoch all the same.
+            return self.complain(format!("{addr} leads to another process than probes do"));
+        }
+        debug!(%addr, "The primary runs as another process, which confirms nothing yet");
+        self.gate.signal(SignalKind::Lost);
     }
 
     fn complain(&mut self, why: String) {
@@ -355,8 +318,14 @@ async fn open(
     let [server, info, role, spublish, wait] = replies.as_slice() else {
         return Err(Failure::Denied("too few replies".to_owned()));
     };
+    let lacks = |what: &str| Failure::Denied(format!("INFO has no {what}"));
+    refused(server, "INFO")?;
+    let process = field(server, "run_id:").and_then(RunId::parse).ok_or_else(|| lacks("run_id"))?;
+    if process != primary.process {
+        return Err(Failure::Another { addr: primary.addr, process });
+    }
     is_primary(role)?;
-    for (reply, command) in [(server, "INFO"), (info, "INFO"), (wait, "WAIT")] {
+    for (reply, command) in [(info, "INFO"), (wait, "WAIT")] {
         refused(reply, command)?;
     }
     // Servers before 7.0 have no shard channels.
@@ -368,13 +337,9 @@ async fn open(
     } else {
         b"SPUBLISH"
     };
-    let lacks = |what: &str| Failure::Denied(format!("INFO has no {what}"));
     let replid = field(info, "master_replid:").and_then(ReplId::parse);
     let replid = replid.ok_or_else(|| lacks("master_replid"))?;
-    let run_id = field(server, "run_id:").and_then(RunId::parse).ok_or_else(|| lacks("run_id"))?;
-    let uptime_secs = field(server, "uptime_in_seconds:").and_then(|it| it.parse().ok());
-    let uptime_secs = uptime_secs.ok_or_else(|| lacks("uptime_in_seconds"))?;
-    Ok(Link { connection, epoch, run_id, uptime_secs, replid, publish })
+    Ok(Link { connection, epoch, replid, publish })
 }
 
 /// Asked first: what a replica refuses says nothing about rights.
@@ -415,6 +380,8 @@ enum Failure {
     Lost(CallError),
     /// The node says no, and will again.
     Denied(String),
+    /// Another process than the epoch's is there.
+    Another { addr: SocketAddr, process: RunId },
     /// It is a replica now.
     Demoted,
 }

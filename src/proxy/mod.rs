@@ -21,6 +21,7 @@
 mod beat;
 mod gate;
 mod guard;
+mod last_words;
 #[cfg(test)]
 mod last_words_test;
 mod listener;

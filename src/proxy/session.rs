@@ -10,6 +10,7 @@ mod large;
 mod taking;
 
 use super::gate::Gate;
+use super::last_words::{OWN_MAX, take_in};
 use super::upstream::{Upstream, Waited};
 use crate::net::{Pipe, Stream};
 use crate::pure::session::{Session, Verdict};
@@ -188,19 +189,20 @@ impl Driver {
         }
     }
 
-    /// Takes in what the node has said by now; nothing that comes later will count.
+    /// Takes in what the node has said by now, up to [`OWN_MAX`]; nothing that comes later will count.
     pub(super) fn last_words(&mut self, now: Time) {
-        let gate = Rc::clone(&self.gate);
-        let mut scratch = gate.scratch.borrow_mut();
-        while self.machine.hears_on(&gate.world.borrow()) {
-            match self.upstream.read_now(&mut scratch) {
-                Ok(n) if n > 0 => {
-                    let bytes = scratch.get(..n).unwrap_or_default();
-                    self.machine.on_node(&mut gate.world.borrow_mut(), now, bytes);
-                }
-                // Nothing more, or the end of the connection: both are seen again later.
-                Ok(_) | Err(_) => break,
-            }
+        let Self { gate, machine, upstream, .. } = self;
+        if machine.hears_on(&gate.world.borrow()) {
+            let scratch = &mut gate.scratch.borrow_mut();
+            take_in(
+                OWN_MAX,
+                scratch,
+                |buf| upstream.read_now(buf),
+                |bytes| {
+                    machine.on_node(&mut gate.world.borrow_mut(), now, bytes);
+                    machine.hears_on(&gate.world.borrow())
+                },
+            );
         }
     }
 

@@ -21,6 +21,7 @@ mod stall;
 use super::Waited;
 use crate::net::{DialError, dial, read_now};
 use crate::proxy::gate::Gate;
+use crate::proxy::last_words::{SHARED_MAX, take_in};
 use crate::proxy::session::Seat;
 use crate::pure::backlog::Backlog;
 use crate::pure::mux::Mux;
@@ -180,24 +181,15 @@ impl Shared {
         is_alone || inner.mux.to_node().len() >= WRITE_EARLY
     }
 
-    /// Takes in what the node has answered by now.
+    /// Takes in what the node has answered by now, up to [`SHARED_MAX`].
     pub(in crate::proxy) fn last_words(&self, gate: &Gate, now: Time) {
-        let mut inner = self.inner.borrow_mut();
-        let mut scratch = gate.scratch.borrow_mut();
-        while let Link::Up(stream) = &inner.link
-            && !inner.mux.is_idle()
-        {
-            match read_now(stream, &mut scratch) {
-                Ok(n) if n > 0 => {
-                    let bytes = scratch.get(..n).unwrap_or_default();
-                    if !inner.take(gate, now, bytes) {
-                        return;
-                    }
-                }
-                // Nothing more, or the end of the connection: both are seen again later.
-                Ok(_) | Err(_) => return,
-            }
-        }
+        let read = |buf: &mut [u8]| {
+            let inner = self.inner.borrow();
+            let Link::Up(stream) = &inner.link else { return Ok(0) };
+            if inner.mux.is_idle() { Ok(0) } else { read_now(stream, buf) }
+        };
+        let take = |bytes: &[u8]| self.inner.borrow_mut().take(gate, now, bytes);
+        take_in(SHARED_MAX, &mut gate.scratch.borrow_mut(), read, take);
     }
 
     /// A new route is in force: a connection of another epoch is given up at once. Its sessions

@@ -36,7 +36,8 @@ impl Brain {
     pub(super) fn open(&mut self, node: NodeId, epoch: Epoch) {
         let member = self.member(node).expect("only members are opened for");
         let report = member.report().filter(|it| it.is_primary()).expect("opened for a replica");
-        let owner = (node, report.run_id);
+        let process = report.run_id;
+        let owner = (node, process);
         assert!(self.candidates.get(&epoch).is_none_or(|it| *it == node), "another's epoch");
         let Some(addr) = member.addr else { return };
         // An epoch that was entered otherwise was handed over by nobody.
@@ -61,7 +62,7 @@ impl Brain {
         self.phase = Phase::Steady;
         assert!(*self.opened.entry(epoch).or_insert(owner) == owner, "one epoch, two primaries");
         let Some(standstill) = self.standstill else {
-            return self.publish(epoch, Gate::Open(Primary { node, addr }));
+            return self.publish(epoch, Gate::Open(Primary { node, addr, process }));
         };
         // It may serve, and does when an operator lets it.
         self.phase = Phase::Suspecting;

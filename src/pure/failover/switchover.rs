@@ -223,6 +223,11 @@ impl Brain {
         if let Some(reason) = self.trouble() {
             return self.take_back(now, reason);
         }
+        // What the process before it answered last may be lost, and it hands over nothing.
+        if self.is_epoch_of_another(from) {
+            let reason = format!("{} runs as another process now", self.name(from));
+            return self.take_back(now, reason);
+        }
         self.anchor();
         if let Err(reason) = self.target(to, began) {
             return self.take_back(now, reason);

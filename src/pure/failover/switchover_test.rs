@@ -243,6 +243,29 @@ fn a_primary_that_dies_meanwhile_is_failed_over() {
     assert!(serving(&world).is_some_and(|it| it != 0));
 }
 
+/// It is back before its absence is noticed, from a snapshot that its replicas go on from. What the
+/// process before it has answered behind that snapshot is lost, and must not count as handed over.
+#[test]
+fn a_primary_that_was_restarted_meanwhile_hands_nothing_over() {
+    let mut world = steady();
+    world.drain_ms = 700;
+    world.step(Event::Asked(ask(Some("n1"))));
+    while world.route.gate != Gate::Draining {
+        assert!(world.now < 5_000, "nothing drains: {:?}", world.notes);
+        world.run(1);
+    }
+    let offset = world.nodes[0].offset;
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    (world.nodes[0].offset, world.nodes[0].descends) = (offset, Some((1, offset + 1)));
+    world.run(1_500);
+    let account = account(&world).expect("it ended");
+    assert_eq!(account.outcome, Verdict::RolledBack);
+    assert_eq!(account.reasons, ["n0 runs as another process now"]);
+    assert_eq!((serving(&world), world.route.epoch), (Some(0), Epoch(2)));
+    assert!(!world.route.handed_over);
+}
+
 #[derive(Clone, Debug)]
 enum Happening {
     Ask(u16),

@@ -4,7 +4,7 @@
 use super::{End, Limits, Policy, Session, World};
 use crate::pure::command::Table;
 use crate::pure::time::Time;
-use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
+use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route, RunId};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,9 @@ impl Scene {
     fn route(&mut self, epoch: u64, is_open: bool, handed_over: bool, now: Time) {
         self.version += 1;
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7000));
-        let gate = if is_open { Gate::Open(Primary { node: NodeId(1), addr }) } else { Gate::Held };
+        let process = RunId::parse(&"a".repeat(40)).unwrap();
+        let primary = Primary { node: NodeId(1), addr, process };
+        let gate = if is_open { Gate::Open(primary) } else { Gate::Held };
         let route = Route { version: self.version, epoch: Epoch(epoch), gate, handed_over };
         self.world.set_route(route);
         self.publisher.on_route(&mut self.world, now);

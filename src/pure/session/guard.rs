@@ -80,8 +80,6 @@ pub(super) struct Guard {
     marks: VecDeque<Mark>,
     /// The round for which it is in line.
     joined: u64,
-    /// Which process of the primary its link leads to.
-    generation: u64,
     /// What it has of the worker's withheld replies.
     counted: Withheld,
 }
@@ -228,7 +226,6 @@ impl Session {
             base: 0,
             marks: VecDeque::new(),
             joined: 0,
-            generation: world.generation,
             counted: Withheld::default(),
         }));
     }
@@ -250,13 +247,6 @@ impl Session {
                     guard.marks = VecDeque::new();
                 }
             }
-        }
-    }
-
-    /// There is a new link, to the primary as it runs now.
-    pub(super) fn guard_link(&mut self, world: &World) {
-        if let Some(guard) = &mut self.guard {
-            guard.generation = world.generation;
         }
     }
 
@@ -319,15 +309,13 @@ impl Session {
         // An answer of another epoch's primary, which was not handed over: nobody can confirm it.
         let is_late = !self.is_current(world) && !world.route.handed_over;
         let Some(guard) = self.guard.as_deref_mut() else { return };
-        let is_stale = guard.generation != world.generation;
         let Some(rounds) = world.rounds.get_mut(guard.promise) else { return };
         let round = rounds.join(guard.id, &mut guard.joined);
         let start = guard.base + from as u64;
         let end = to.map_or(OPEN, |it| guard.base + it as u64);
         guard.marks.push_back(Mark { start, end, round, kind });
-        if is_late || is_stale {
+        if is_late {
             self.unconfirm(world, u64::MAX, true);
-            self.drop_link |= is_stale;
         }
     }
 

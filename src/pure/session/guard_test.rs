@@ -5,7 +5,7 @@ use super::*;
 use crate::pure::command::Table;
 use crate::pure::session::{Limits, Policy, Rounds};
 use crate::pure::time::Time;
-use crate::pure::topology::{Gate, NodeId, Primary, Route};
+use crate::pure::topology::{Gate, NodeId, Primary, Route, RunId};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ struct Scene {
 
 fn route(version: u64, epoch: u64) -> Route {
     let addr = ([127, 0, 0, 1], 1).into();
-    let gate = Gate::Open(Primary { node: NodeId(0), addr });
+    let process = RunId::parse(&"a".repeat(40)).unwrap();
+    let gate = Gate::Open(Primary { node: NodeId(0), addr, process });
     Route { version, epoch: Epoch(epoch), gate, handed_over: false }
 }
 
@@ -143,23 +144,6 @@ fn a_round_that_broke_is_asked_again() {
     let round = scene.begin();
     scene.world.rounds[0].again(round);
     assert!(scene.world.rounds[0].is_wanted());
-    let round = scene.begin();
-    scene.end(round, Verdict::Confirmed);
-    assert_eq!(scene.leaves(), "+OK\r\n");
-}
-
-#[test]
-fn a_restarted_primary_confirms_nothing_of_before() {
-    let mut scene = Scene::new(GuardedReads::Local);
-    scene.ask("SET a 1\r\n");
-    scene.world.primary_restarted();
-    scene.answer("+OK\r\n");
-    assert_eq!(scene.leaves(), LOST, "it came from the process before");
-    assert!(scene.session.wants_drop());
-    scene.session.on_link_lost(&mut scene.world, NOW);
-    scene.session.on_link(&mut scene.world, NOW);
-    scene.ask("SET a 2\r\n");
-    scene.answer("+OK\r\n");
     let round = scene.begin();
     scene.end(round, Verdict::Confirmed);
     assert_eq!(scene.leaves(), "+OK\r\n");

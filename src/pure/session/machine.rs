@@ -253,7 +253,6 @@ impl Session {
     /// A connection to the primary of the route in force was made.
     pub fn on_link(&mut self, world: &mut World, now: Time) {
         self.retry = None;
-        self.guard_link(world);
         self.sharing.on_shared = false;
         self.replies = reply::Scanner::new();
         self.is_fresh = true;

@@ -118,12 +118,6 @@ impl Rounds {
 }
 
 impl World {
-    /// The primary runs as another process than the one that answered what came before: what
-    /// arrives on links that are older cannot be confirmed by it.
-    pub const fn primary_restarted(&mut self) {
-        self.generation += 1;
-    }
-
     /// Rounds of another epoch say nothing about this one.
     pub(super) fn sever_rounds(&mut self) {
         self.rounds.iter_mut().for_each(Rounds::sever);

@@ -120,7 +120,6 @@ impl Session {
     pub fn on_shared_link(&mut self, world: &mut World, now: Time) {
         debug_assert!(!self.sharing.needs_own, "others would share what is this session's");
         self.retry = None;
-        self.guard_link(world);
         self.link = Link::Up;
         self.sharing.on_shared = true;
         self.pump(world, now);

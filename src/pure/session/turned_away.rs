@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::pure::command::Table;
     use crate::pure::session::{Limits, Policy};
-    use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route};
+    use crate::pure::topology::{Epoch, Gate, NodeId, Primary, Route, RunId};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -57,7 +57,9 @@ mod tests {
         let policy = Policy { hold_timeout: Duration::from_secs(1), ..Policy::PLAIN };
         let limits = Limits { in_flight_max: 16, ..Limits::PLAIN };
         let mut world = World::new(Arc::new(Table::builtin()), policy, limits, 1 << 30);
-        let gate = Gate::Open(Primary { node: NodeId(0), addr: ([127, 0, 0, 1], 1).into() });
+        let process = RunId::parse(&"a".repeat(40)).unwrap();
+        let addr = ([127, 0, 0, 1], 1).into();
+        let gate = Gate::Open(Primary { node: NodeId(0), addr, process });
         world.set_route(Route { version: 1, epoch: Epoch(1), gate, handed_over: false });
         let mut session = Session::new(&world);
         session.on_link(&mut world, NOW);

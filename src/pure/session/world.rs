@@ -149,8 +149,6 @@ pub struct World {
     pub rounds: Vec<Rounds>,
     /// Replies that wait to be confirmed.
     pub withheld: Withheld,
-    /// Grows when the primary is found to run as another process in the same epoch.
-    pub(super) generation: u64,
     /// How long those waited that went on or were answered since this was last taken.
     pub hold_ended: Vec<Duration>,
     /// How long requests took that were answered since this was last taken.
@@ -179,7 +177,6 @@ impl World {
             awaits_heir: false,
             rounds: Vec::new(),
             withheld: Withheld::default(),
-            generation: 0,
             hold_ended: Vec::new(),
             timings: Vec::new(),
             scripts: Scripts::default(),

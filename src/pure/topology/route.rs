@@ -15,23 +15,25 @@
 //!   before it confirms the version, and treats what is in flight there as lost. So once
 //!   every worker has confirmed `Held(e+1)`, no byte can reach the primary of `e`, and no
 //!   reply of it can reach a client.
-//! * An epoch is open for at most one node.
+//! * An epoch is open for at most one process of one node.
 //! * A switchover drains first: `Draining` lets nothing new in, and what was sent is answered.
 //!   Each worker tells when nothing is in flight any more but commands that wait at the node by
 //!   their nature. Those wait on, unheard by nobody, over a *handed over* epoch: their
 //!   connection writes nothing, and the old primary lets go of them when it is demoted.
 
-use super::{Epoch, NodeId};
+use super::{Epoch, NodeId, RunId};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// The node that serves, and the address at which its last good probe reached it.
+/// The node that serves, the address at which its last good probe reached it, and what was there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Primary {
     /// Which node.
     pub node: NodeId,
     /// Where the control plane's own connection to it stands: already resolved.
     pub addr: SocketAddr,
+    /// As which process it was looked at. What runs there now may be another.
+    pub process: RunId,
 }
 
 /// Whether commands may be forwarded.

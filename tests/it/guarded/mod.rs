@@ -6,6 +6,7 @@
 
 mod acknowledged;
 mod ordered;
+mod process;
 mod scene;
 mod several;
 mod uncertain;

@@ -34,7 +34,7 @@ const HARMLESS: [&str; 3] = [
 
 /// What nodes that fail, come back and change roles make Segue say at WARN, and nothing else: a
 /// failover that works is nobody's ERROR.
-const FAILOVER_WARNINGS: [&str; 10] = [
+const FAILOVER_WARNINGS: [&str; 11] = [
     "\"Commands are held\"",
     "\"Holding commands\"",
     "\"Node is down\"",
@@ -42,6 +42,7 @@ const FAILOVER_WARNINGS: [&str; 10] = [
     "\"The primary is lost\"",
     "\"Replica cannot take over\"",
     "\"Demoting a second primary\"",
+    "leads to another process than probes do",
     "\"Node was not turned; trying again\"",
     "\"Failed over\"",
     "\"Followed a promotion by somebody else\"",

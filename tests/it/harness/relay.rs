@@ -18,7 +18,7 @@ type Stall = Arc<(Mutex<bool>, Condvar)>;
 #[derive(Debug)]
 pub(crate) struct Relay {
     port: Port,
-    to: SocketAddr,
+    to: Arc<Mutex<SocketAddr>>,
     streams: Streams,
     stall: Stall,
     listener: Option<TcpListener>,
@@ -27,6 +27,7 @@ pub(crate) struct Relay {
 impl Relay {
     pub(crate) fn to(to: SocketAddr) -> Self {
         let (port, streams, stall) = (Port::reserve(), Streams::default(), Stall::default());
+        let to = Arc::new(Mutex::new(to));
         let mut relay = Self { port, to, streams, stall, listener: None };
         relay.heal();
         relay
@@ -34,6 +35,11 @@ impl Relay {
 
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.port.addr()
+    }
+
+    /// New connections lead there; those that are there go on as they are.
+    pub(crate) fn turn_to(&self, to: SocketAddr) {
+        *self.to.lock().unwrap() = to;
     }
 
     /// Ends every connection, and refuses new ones.
@@ -68,11 +74,13 @@ impl Relay {
         socket.listen(128).expect("a listener");
         let listener = TcpListener::from(socket);
         let accepting = listener.try_clone().expect("a descriptor");
-        let (to, streams, stall) = (self.to, Arc::clone(&self.streams), Arc::clone(&self.stall));
+        let (streams, stall) = (Arc::clone(&self.streams), Arc::clone(&self.stall));
+        let to = Arc::clone(&self.to);
         thread::spawn(move || {
             let mut serial = 0;
             for client in accepting.incoming() {
                 let Ok(client) = client else { return };
+                let to = *to.lock().unwrap();
                 let Ok(node) = TcpStream::connect(to) else { continue };
                 for stream in [&client, &node] {
                     stream.set_nodelay(true).expect("a socket");

@@ -37,7 +37,6 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) run: u64,
-    pub(crate) started: Us,
     pub(crate) role: Role,
     pub(crate) history: History,
     /// The history that was continued, and the first offset not shared with it.
@@ -165,7 +164,6 @@ impl Sim {
         }
         self.nodes[n].process = Some(Process {
             run,
-            started: now,
             role,
             history,
             second,

@@ -3,17 +3,16 @@
 
 use crate::data::replid;
 use crate::network::End;
+use crate::node::report::run_id;
 use crate::node::{Link, Role};
 use crate::sim::{Event, Sim};
 use crate::swarm::{MS, SECOND, Us};
 use segue::pure::session::Verdict;
-use segue::pure::topology::{Acknowledged, Epoch, Gate};
+use segue::pure::topology::{Acknowledged, Epoch, Gate, RunId};
 
 /// How long connecting may take, and an answer beyond the time of the promise.
 const DIAL_MAX: Us = SECOND;
 const RETRY_AFTER: Us = 100 * MS;
-/// A first connection that is there so soon leads to the process that sessions talk to.
-const AT_ONCE: Us = 50 * MS;
 /// How often a waiting node looks at what its replicas have said.
 const LOOK_EVERY: Us = 2 * MS;
 const BARRIER_BYTES: u64 = 30;
@@ -35,11 +34,9 @@ pub(crate) struct Keeper {
     serial: u64,
     is_busy: bool,
     round: u64,
-    /// Of which epoch the following is known.
     epoch: Epoch,
-    since: Us,
-    run: Option<u64>,
-    is_doubtful: bool,
+    /// For which process the epoch was opened, as the route said.
+    process: Option<RunId>,
     /// Since when a round is wanted that cannot begin.
     stuck: Option<Us>,
     /// What the control plane has not looked at yet.
@@ -80,7 +77,6 @@ impl Sim {
         if keeper.epoch != route.epoch {
             *keeper = Keeper {
                 epoch: route.epoch,
-                since: now,
                 stuck: keeper.stuck,
                 told: keeper.told,
                 ..Keeper::default()
@@ -94,6 +90,7 @@ impl Sim {
         match (link, route.primary()) {
             (None, Some(primary)) => {
                 keeper.is_busy = true;
+                keeper.process = Some(primary.process);
                 let node = usize::from(primary.node.0);
                 let wait = if self.is_in_reach(p, node) { 2 * self.delay() } else { DIAL_MAX };
                 self.after(wait, Event::KeeperDialed { proxy: p, worker: w, serial, node });
@@ -128,7 +125,7 @@ impl Sim {
         let (now, epoch) = (self.now, self.proxies[p].workers[w].world.route.epoch);
         let reaches = self.is_in_reach(p, node) && self.nodes[node].stopped_until <= now;
         let process = self.nodes[node].process.as_ref().filter(|_| reaches);
-        let found = process.map(|it| (it.run, it.history, it.started));
+        let found = process.map(|it| (it.run, it.history));
         let is_sound = process.is_some_and(|it| it.is_primary() && it.loading.is_none())
             && self.nodes[node].impairment(now).is_none()
             && self.nodes[node].paused_until <= now;
@@ -138,34 +135,17 @@ impl Sim {
         }
         keeper.is_busy = false;
         match found.filter(|_| is_sound) {
-            Some((run, history, started)) => {
-                let took = now - keeper.since;
-                let ran_before = (now - started) / SECOND * SECOND > took;
-                let is_same = match keeper.run {
-                    Some(known) => known == run,
-                    None => ran_before || !keeper.is_doubtful && took < AT_ONCE,
-                };
-                let is_unseen = keeper.run.is_some_and(|it| it != run);
-                if !is_unseen {
-                    keeper.run = Some(run);
-                    keeper.is_doubtful = false;
-                    keeper.link = Some(Asked { epoch, node, run, history });
-                }
-                if !is_same {
-                    self.proxies[p].workers[w].world.primary_restarted();
-                    self.give_up(p, w);
-                }
-                if is_unseen {
-                    return self
-                        .after(RETRY_AFTER, Event::KeeperStuck { proxy: p, worker: w, serial });
-                }
+            Some((run, history)) if keeper.process == Some(run_id(run)) => {
+                keeper.link = Some(Asked { epoch, node, run, history });
                 self.keeper_moves(p, w);
             }
-            None => {
-                keeper.is_doubtful |= found.is_none();
-                let stuck = keeper.stuck.is_some() || self.is_round_wanted(p, w);
+            another => {
                 self.after(RETRY_AFTER, Event::KeeperStuck { proxy: p, worker: w, serial });
-                if stuck {
+                if another.is_some() {
+                    // Whoever could have confirmed what waits is gone.
+                    return self.give_up(p, w);
+                }
+                if self.is_round_wanted(p, w) {
                     self.keeper(p, w).stuck.get_or_insert(now);
                 }
             }
@@ -282,7 +262,6 @@ impl Sim {
             return;
         }
         keeper.is_busy = false;
-        keeper.is_doubtful = true;
         keeper.link = None;
         let round = keeper.round;
         self.proxies[p].workers[w].world.rounds[0].again(round);

@@ -7,8 +7,8 @@ use crate::net::Stream;
 use crate::proxy::gate::Gate;
 use crate::proxy::session::Seat;
 use crate::pure::command::Table;
-use crate::pure::session::{Key, Limits, Policy, World};
-use crate::pure::topology::{self, Epoch, NodeId, Primary, Route};
+use crate::pure::session::{Key, Limits, Policy, Promise, Rounds, World};
+use crate::pure::topology::{self, Epoch, NodeId, Primary, Route, RunId, Signal};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -55,19 +55,35 @@ pub(in crate::proxy) async fn pair() -> (TcpStream, TcpStream) {
 
 /// A gate that is open for a node at `addr`.
 pub(in crate::proxy) fn gate(addr: SocketAddr, stall_min: Duration) -> Rc<Gate> {
+    gate_with(addr, stall_min, None).0
+}
+
+/// Likewise, with what a guarded listener promises; and what the control plane is told.
+pub(in crate::proxy) fn gate_with(
+    addr: SocketAddr,
+    stall_min: Duration,
+    promise: Option<Promise>,
+) -> (Rc<Gate>, mpsc::Receiver<Signal>) {
     let policy = Policy { shares: true, ..Policy::PLAIN };
     let limits = Limits { reply_whole_max: 64 * 1024, out_max: OUT_MAX, ..Limits::PLAIN };
     let mut world = World::new(Arc::new(Table::builtin()), policy, limits, 1 << 30);
+    world.rounds.extend(promise.map(Rounds::new));
     world.set_route(route(addr));
-    let (signals, _) = mpsc::channel(1);
+    let (signals, heard) = mpsc::channel(8);
     let dial_limit = Duration::from_secs(20);
     let drained = watch::Sender::new(0);
-    Rc::new(Gate::new(world, Arc::default(), signals, drained, dial_limit, stall_min))
+    let gate = Gate::new(world, Arc::default(), signals, drained, dial_limit, stall_min);
+    (Rc::new(gate), heard)
+}
+
+/// The process that says so of itself.
+pub(in crate::proxy) fn process(run: char) -> RunId {
+    RunId::parse(&run.to_string().repeat(40)).unwrap()
 }
 
 /// The first route that leads to a node at `addr`.
 pub(in crate::proxy) fn route(addr: SocketAddr) -> Route {
-    let gate = topology::Gate::Open(Primary { node: NodeId(0), addr });
+    let gate = topology::Gate::Open(Primary { node: NodeId(0), addr, process: process('a') });
     Route { version: 1, epoch: Epoch(1), gate, handed_over: false }
 }
 
