@@ -37,7 +37,9 @@ impl Brain {
         if !is_new || !report.is_primary() || report.loading || !primary.is_heard() {
             return;
         }
-        if serving.amnesia == Some(report.run_id) {
+        // A server that starts as primary begins a history; who goes on with this one has led it all the
+        // time, though we know it by its replicas only. They may have been asked a moment later.
+        if serving.amnesia == Some(report.run_id) || report.replid == serving.anchor.replid {
             return;
         }
         let (primary, run_id, keys) = (serving.node, report.run_id, report.keys);
@@ -58,15 +60,19 @@ impl Brain {
         }
     }
 
-    /// Replicas with their data; of those that have begun to copy somebody, what they had said before.
-    /// Also those that were down and answer again: they are not trusted yet, but they have data.
+    /// Replicas with their data; of those that have begun to copy somebody also what they had said before,
+    /// which may have been more since. Also those that were down and answer again: they are not trusted
+    /// yet, but they have data.
     fn with_data(&self, primary: NodeId) -> impl Iterator<Item = (NodeId, Report)> {
         self.nodes()
             .filter(move |(node, it)| *node != primary && it.is_heard())
             .filter_map(|(node, it)| Some((node, it, it.report()?)))
             .filter(|(_, _, theirs)| !theirs.is_primary() && !theirs.loading)
-            .map(|(node, it, theirs)| {
-                (node, it.before_copy(theirs).unwrap_or_else(|| theirs.clone()))
+            .flat_map(|(node, it, theirs)| {
+                [Some(theirs.clone()), it.before_copy(theirs)]
+                    .into_iter()
+                    .flatten()
+                    .map(move |it| (node, it))
             })
     }
 

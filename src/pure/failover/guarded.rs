@@ -181,8 +181,8 @@ impl Brain {
         let ahead = self.nodes().filter(|it| it.0 != node).find_map(|(_, it)| {
             let seen = it.seen.as_ref().filter(|it| it.asked >= since && !it.report.loading)?;
             let before = it.before_copy(&seen.report);
-            let has = before.as_ref().unwrap_or(&seen.report);
-            let says = match (is_ahead(has), it.health().is_up()) {
+            let has_more = is_ahead(&seen.report) || before.as_ref().is_some_and(is_ahead);
+            let says = match (has_more, it.health().is_up()) {
                 (true, true) => "has more",
                 (true, false) => "had more when it was heard last",
                 (false, _) => may_be_ahead(it, &seen.report).then_some("may have more")?,

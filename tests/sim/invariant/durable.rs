@@ -5,7 +5,7 @@
 //! replica to ask. Several proxies without a coordinator promise less, and are not held to it.
 
 use crate::client::Outcome;
-use crate::data::Write;
+use crate::data::{Point, Write};
 use crate::node::report::run_id;
 use crate::sim::Sim;
 
@@ -18,14 +18,16 @@ impl Sim {
         let eyes = &self.checker.eyes[p];
         let run = eyes.known[node].report.as_ref().map(|it| it.run_id);
         let is_same = eyes.serving == Some(node) && eyes.served.as_ref().map(|it| it.run_id) == run;
-        // An answer may be under way while its process dies; the next one tells.
+        // An answer may be under way while its process dies. Who begins to serve decides what is left, by
+        // what was told; what serves on is told by the next answer.
         let in_truth = self.nodes[node].process.as_ref().map(|it| run_id(it.run));
-        if in_truth != run {
+        let told = eyes.known[node].point.filter(|_| in_truth != run);
+        if in_truth != run && (is_same || told.is_none()) {
             return;
         }
-        // Who begins to serve decides what is left; the other checks say whether it may.
-        let missing = self.missing(node);
         let is_planned = eyes.is_planned(node);
+        // The other checks say whether it may.
+        let missing = told.map_or_else(|| self.missing(node), |it| self.missing_at(it));
         if (is_same || is_planned) && !self.checker.meddled {
             let example = missing.first().copied();
             self.check(missing.is_empty(), "durable", || {
@@ -64,9 +66,13 @@ impl Sim {
     }
 
     /// Acknowledged writes that `node` does not have.
-    pub(super) fn missing(&self, node: usize) -> Vec<usize> {
-        let Some(process) = &self.nodes[node].process else { return Vec::new() };
-        let point = process.point();
+    pub(super) fn missing(&self, node: usize) -> Vec<Write> {
+        let process = self.nodes[node].process.as_ref();
+        process.map_or_else(Vec::new, |it| self.missing_at(it.point()))
+    }
+
+    /// Acknowledged writes that are not there.
+    fn missing_at(&self, point: Point) -> Vec<Write> {
         let acked = self.checker.writes.iter().enumerate().filter(|it| *it.1 == Outcome::Acked);
         acked
             .map(|it| it.0)

@@ -7,6 +7,7 @@
 
 use super::eyes::Known;
 use crate::data::Write;
+use crate::node::report::run_id;
 use crate::proxy::micros;
 use crate::sim::Sim;
 use crate::swarm::Us;
@@ -69,6 +70,11 @@ impl Sim {
         let eyes = &self.checker.eyes[p];
         let Some((epoch, chosen, _)) = eyes.chosen else { return };
         if self.swarm.proxies == 1 || (epoch, chosen) != (route.epoch, node) {
+            return;
+        }
+        // What answered may be gone already; the next answer tells.
+        let told = eyes.known[node].report.as_ref().map(|it| it.run_id);
+        if self.nodes[node].process.as_ref().map(|it| run_id(it.run)) != told {
             return;
         }
         let before = eyes.chosen_at.saturating_sub(self.word_max());
