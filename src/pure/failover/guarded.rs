@@ -23,7 +23,7 @@
 //! lose what they had. And a replica that has begun to copy a primary which came back empty does not
 //! say any more how much it has; then the last word that it said before has to do.
 
-use super::brain::Brain;
+use super::brain::{Brain, Loss};
 use super::member::Member;
 use super::select::{Candidate, Ranking, Reject};
 use crate::pure::topology::{Acknowledged, Kinship, LinkState, NodeId, Report};
@@ -86,18 +86,28 @@ impl Brain {
     }
 
     /// Takes everybody out of `ranking` who may lack something that was acknowledged. If the primary
-    /// has served since they reported (`is_early`), who follows it may have more than he said: that
-    /// he lacks something is not held against him yet.
+    /// has served since they reported, who follows it may have more than he said: that he lacks
+    /// something is not held against him yet.
     pub(super) fn only_safe(
         &self,
         mut ranking: Ranking,
         lost: &Report,
         candidates: &[Candidate<'_>],
-        is_early: bool,
+        loss: Loss,
     ) -> Ranking {
         let Some(guarded) = self.params.guarded else { return ranking };
         let known = self.known_floor(lost);
-        let heard: Vec<u64> = candidates.iter().filter_map(|it| self.testimony(lost, it)).collect();
+        // Whoever has received more since he said it last, and copies somebody, may have more than that.
+        // Where an empty primary is about to wipe him, there is no time to be so exact.
+        let is_exact = |it: &&Candidate<'_>| {
+            let has_more = || {
+                let (had, report) = (self.member(it.node)?.had?, it.report.ok()?);
+                self.member(it.node)?.before_copy(report).map(|it| it.keys != had.keys)
+            };
+            loss == Loss::Amnesia || !has_more().unwrap_or(false)
+        };
+        let exact = candidates.iter().filter(is_exact);
+        let heard: Vec<u64> = exact.filter_map(|it| self.testimony(lost, it)).collect();
         let needed = self.quorum(guarded);
         let by_quorum = guarded.always_quorum || known.is_none();
         let highest = heard.iter().copied().max().unwrap_or(0);
@@ -121,7 +131,8 @@ impl Brain {
         let may_have_more = |node| {
             let candidate = candidates.iter().find(|it| it.node == node);
             let link = candidate.and_then(|it| it.report.ok()?.link());
-            is_early && link.is_some_and(|it| matches!(it.state, LinkState::Up { .. }))
+            self.awaits_more(loss)
+                && link.is_some_and(|it| matches!(it.state, LinkState::Up { .. }))
         };
         for it in std::mem::take(&mut ranking.ranked) {
             let why = if !is_heard {

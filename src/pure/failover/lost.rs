@@ -4,6 +4,7 @@ use super::brain::{Brain, Goal, Loss, Phase, Promotion, Serving};
 use super::event::{Note, Outcome};
 use super::member::Member;
 use super::select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
+use super::several::disputed_reason;
 use crate::pure::detect::{Cause, Health};
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
@@ -69,10 +70,7 @@ impl Brain {
     /// Chooses, and commits to a failover or goes on with one.
     pub(super) fn take_over(&mut self, now: Time, node: NodeId, loss: Loss) {
         if let Some(other) = self.disputed(now).filter(|_| loss != Loss::Forced) {
-            let name = self.name(other);
-            let reason =
-                format!("{name} was promoted by somebody else, and has not answered an order");
-            return self.wait(now, reason);
+            return self.wait(now, disputed_reason(self.name(other)));
         }
         let ranking = self.ranking(now, node, loss);
         self.tell_rejected(&ranking.rejected);
@@ -205,7 +203,7 @@ impl Brain {
         let mut rankings = compared.iter().map(|report| {
             let lost = Lost { report, ago, amnesia };
             let ranking = rank(limits, lost, &self.lineage, &candidates);
-            self.only_safe(ranking, &serving.anchor, &candidates, self.awaits_more(loss))
+            self.only_safe(ranking, &serving.anchor, &candidates, loss)
         });
         let first = rankings.next().unwrap_or_default();
         if !first.ranked.is_empty() {

@@ -24,6 +24,7 @@ pub(super) struct Had {
     pub(super) run_id: RunId,
     pub(super) replid: ReplId,
     pub(super) offset: u64,
+    pub(super) keys: u64,
     /// Not only read from a file: it had received that much, and may have confirmed more.
     pub(super) in_step: bool,
 }
@@ -159,6 +160,12 @@ impl Member {
         }
     }
 
+    /// Whether an order may change, or may have changed, what it said last.
+    pub(super) fn is_out_of_date(&self) -> bool {
+        let asked = self.seen.as_ref().map(|it| it.asked);
+        self.is_being_turned() || asked.is_some_and(|it| it < self.answered_at)
+    }
+
     /// Its promotion came to nothing: the process `run_id` waits until then.
     pub(super) fn fail(&mut self, run_id: RunId, until: Time) {
         self.failed = Some(Failed { run_id, until, is_repeated: self.failed.is_some() });
@@ -232,9 +239,9 @@ impl Member {
         // Behind a full copy that broke off there is no place any more.
         let state = report.link().map(|it| it.state);
         if state != Some(LinkState::Syncing) && report.offset > 1 && !report.loading {
-            let Report { run_id, replid, offset, .. } = *report;
+            let Report { run_id, replid, offset, keys, .. } = *report;
             let in_step = state != Some(LinkState::Never);
-            self.had = Some(Had { run_id, replid, offset, in_step });
+            self.had = Some(Had { run_id, replid, offset, keys, in_step });
         }
         if !report.is_primary() {
             self.replica_run = Some(report.run_id);

@@ -6,6 +6,7 @@
 use super::brain::{Brain, Goal, Loss, Phase};
 use super::event::Note;
 use super::member::Member;
+use super::several::disputed_reason;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
 use crate::pure::topology::{Gate, Kinship, Link, LinkState, NodeId, Report};
@@ -339,6 +340,9 @@ impl Brain {
             away.find(|(_, it)| taken.iter().any(|to| it.is_at(&to.host, to.port)))
         {
             return Some(format!("{} has its replicas now, and does not answer", self.name(node)));
+        }
+        if let Some(node) = self.disputed(now) {
+            return Some(disputed_reason(self.name(node)));
         }
         let (node, _) = self.nodes().find(|(node, it)| {
             !it.health().is_up()

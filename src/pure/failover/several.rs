@@ -59,11 +59,11 @@ impl Brain {
     }
 
     /// Who says that he was promoted in the place of our primary, and has not answered an order of ours
-    /// to follow somebody: he is not followed before it is known what becomes of him, and nobody is
-    /// promoted beside him.
+    /// to follow somebody, or has not been asked since: he is not followed before it is known what becomes
+    /// of him, and nobody is promoted beside him.
     pub(super) fn disputed(&self, now: Time) -> Option<NodeId> {
         let fresh = self.fresh_from(now);
-        let mut turned = self.nodes().filter(|it| it.1.is_being_turned());
+        let mut turned = self.nodes().filter(|it| it.1.is_out_of_date());
         turned
             .find(|(node, it)| {
                 it.report_since(fresh).is_some_and(|it| self.is_replacing(*node, it))
@@ -77,6 +77,11 @@ impl Brain {
         let drawn = mix(self.params.seed ^ epoch.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Duration::from_micros(drawn.checked_rem(max.saturating_add(1)).unwrap_or(0))
     }
+}
+
+/// Why nothing is done meanwhile.
+pub(super) fn disputed_reason(name: &str) -> String {
+    format!("{name} was promoted by somebody else, and has not answered an order")
 }
 
 /// The finalizer of `splitmix64`: every bit of the input counts for every bit of the output.

@@ -192,7 +192,8 @@ impl Eyes {
                 known.well_from = now;
             }
             // A single answer after a verdict of *down* is no recovery: `health.rise`.
-            let is_first = known.good_at == 0;
+            let is_early = now < self.born_at + micros(least(params));
+            let is_first = known.good_at == 0 && is_early;
             let is_lately = awake < known.well_at + micros(least(params));
             if known.streak >= params.rise || is_lately || is_first {
                 known.well_at = awake;
