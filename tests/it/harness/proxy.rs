@@ -152,11 +152,10 @@ impl Proxy {
             .iter()
             .zip(nodes)
             .map(|(name, it)| {
-                let mut node = json!({ "name": name, "address": it.addr().to_string() });
-                if it.replication_addr() != it.addr() {
-                    node["replication_address"] = json!(it.replication_addr().to_string());
-                }
-                node
+                // Said even where it is the address itself: a relay may be put before that.
+                let replication = it.replication_addr().to_string();
+                let address = it.addr().to_string();
+                json!({ "name": name, "address": address, "replication_address": replication })
             })
             .collect();
         // The whole set can be run against either kind of upstream connection.
