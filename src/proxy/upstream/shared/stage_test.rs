@@ -64,7 +64,8 @@ pub(in crate::proxy) fn gate_with(
     stall_min: Duration,
     promise: Option<Promise>,
 ) -> (Rc<Gate>, mpsc::Receiver<Signal>) {
-    let policy = Policy { shares: true, ..Policy::PLAIN };
+    // Whose replies wait is told by hand, on a connection of his own.
+    let policy = Policy { shares: promise.is_none(), ..Policy::PLAIN };
     let limits = Limits { reply_whole_max: 64 * 1024, out_max: OUT_MAX, ..Limits::PLAIN };
     let mut world = World::new(Arc::new(Table::builtin()), policy, limits, 1 << 30);
     world.rounds.extend(promise.map(Rounds::new));
