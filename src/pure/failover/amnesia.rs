@@ -90,12 +90,20 @@ impl Brain {
             Some(left) if theirs.offset > 1 => {
                 self.lineage.shared(theirs, &served).is_some_and(|it| it > left)
             }
-            // Its file is of a time before it joined the history that it served.
-            None if returned.descends.is_some() && returned.replid != anchor.replid => {
-                self.is_kin(theirs, anchor) && theirs.lasting_keys() > 0
+            // Its file is of a time before it joined the history that it served; of that it has nothing,
+            // or not more than what was before.
+            shared if self.is_of_another_line(returned, anchor) => {
+                let has_it = theirs.replid == anchor.replid || shared.is_none();
+                has_it && self.is_kin(theirs, anchor) && theirs.lasting_keys() > 0
             }
             Some(_) | None => self.is_kin(theirs, anchor) && self.holds_more(theirs, returned),
         }
+    }
+
+    /// Whether the file of what came back names a history that does not go on from the one of `anchor`.
+    fn is_of_another_line(&self, returned: &Report, anchor: &Report) -> bool {
+        returned.descends.is_some()
+            && !matches!(self.lineage.kinship(returned, anchor), Kinship::Same | Kinship::Successor)
     }
 
     /// What candidates are compared with when what came back lost data, the most of it first: what was

@@ -182,7 +182,7 @@ impl Brain {
         // whether that is more.
         let may_be_ahead = |member: &Member, it: &Report| {
             let expires = it.expiring_keys > 0 || report.expiring_keys > 0;
-            let has_part = || it.offset > 1 && self.lineage.shared(it, lost).is_some();
+            let has_part = || it.keys > 0 && self.lineage.shared(it, lost).is_some();
             expires
                 && (self.word(lost, member, it).is_some() || has_part())
                 && self.lineage.kinship(report, lost) == Kinship::Unrelated
@@ -196,7 +196,8 @@ impl Brain {
             let says = match (has_more, it.health().is_up()) {
                 (true, true) => "has more",
                 (true, false) => "had more when it was heard last",
-                (false, _) => may_be_ahead(it, &seen.report).then_some("may have more")?,
+                (false, _) => may_be_ahead(it, before.as_ref().unwrap_or(&seen.report))
+                    .then_some("may have more")?,
             };
             Some((&it.spec.name, says))
         });

@@ -187,6 +187,10 @@ impl Eyes {
             known.point = point;
         }
         if is_good {
+            // Silent for so long, it may have been given up in between.
+            if known.good_at + micros(least(params)) <= now {
+                known.streak = 0;
+            }
             known.streak += 1;
             if known.streak == 1 {
                 known.well_from = now;
