@@ -178,13 +178,11 @@ impl Brain {
         let name = self.name(node);
         // Somebody in step with it has what it has, and was asked a moment later.
         let is_ahead = |it: &Report| it.replid != report.replid && self.holds_more(it, report);
-        // He has data of what was lost, also if he went on by himself, and keys that expire do not tell
-        // whether that is more.
+        // He has data of what was lost, also if he went on by himself, and keys do not tell whether that is
+        // more: they expire, and a client that reached the new process first has added some.
         let may_be_ahead = |member: &Member, it: &Report| {
-            let expires = it.expiring_keys > 0 || report.expiring_keys > 0;
             let has_part = || it.keys > 0 && self.lineage.shared(it, lost).is_some();
-            expires
-                && (self.word(lost, member, it).is_some() || has_part())
+            (self.word(lost, member, it).is_some() || has_part())
                 && self.lineage.kinship(report, lost) == Kinship::Unrelated
         };
         // Whoever has said that he has more may come back with it, also when others have copied this
