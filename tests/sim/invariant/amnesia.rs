@@ -27,10 +27,7 @@ impl Sim {
         let Some(own) = eyes.known[node].point else { return };
         let Some(served) = eyes.served_point else { return };
         let plain = eyes.known[node].report.as_ref().filter(|_| self.swarm.guarded.is_none());
-        let had_said = eyes.served.as_ref().map_or(0, |it| it.keys);
-        let hides = |it: &&Report| {
-            it.descends.is_none() && (self.has_written_since(node) || it.keys >= had_said)
-        };
+        let hides = |it: &&Report| it.descends.is_none();
         let hides_up_to = plain.filter(hides).map(|it| it.keys);
         let mut hidden = 0;
         let age = 2 * micros(self.swarm.params.detect.interval);
@@ -62,11 +59,5 @@ impl Sim {
             });
         }
         self.checker.stats.hidden += hidden;
-    }
-
-    /// Whether the process of `node` has executed writes itself.
-    fn has_written_since(&self, node: usize) -> bool {
-        let run = self.nodes[node].process.as_ref().map(|it| it.run);
-        self.checker.executed_by.values().any(|it| Some(*it) == run)
     }
 }
