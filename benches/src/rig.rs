@@ -48,6 +48,10 @@ pub struct Rig {
 
 impl Rig {
     /// A session that has sent nothing yet, before a primary that serves.
+    ///
+    /// # Panics
+    ///
+    /// If forty letters are no run id any more.
     pub fn new(upstream: Upstream) -> Self {
         let table = Arc::new(Table::builtin());
         let shares = upstream == Upstream::Shared;
