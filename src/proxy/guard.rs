@@ -19,9 +19,9 @@
 //! * In an epoch only the process is asked for which it was opened, as the route names it. Another one
 //!   that runs at its address confirms nothing before the control plane has looked at it and begun an
 //!   epoch for it.
-//! * So no reply of another process is ever confirmed. A connection that a session made in this epoch leads
-//!   to that process, or, when that has ended, to a later one; and a round that it answers was asked
-//!   before it ended, and speaks for what had arrived until then.
+//! * So no reply of another process is confirmed, as long as an address leads to one server. A connection that
+//!   a session made in this epoch leads to that process, or, when that has ended, to a later one; and a
+//!   round that it answers was asked before it ended, and speaks for what had arrived until then.
 //! * Nothing is written while the gate is held, nor on a connection of another epoch, and no
 //!   answer of one counts.
 //!
@@ -86,8 +86,8 @@ struct Keeper {
     /// How long to wait before another attempt to connect.
     retry_after: Duration,
     link: Option<Link>,
-    /// Which process was refused last, in which epoch.
-    refused: Option<(Epoch, RunId)>,
+    /// In which epoch a process was refused last.
+    refused: Option<Epoch>,
     /// What was last found wrong, so that it is not said again.
     complaint: Option<String>,
 }
@@ -197,12 +197,12 @@ impl Keeper {
     fn refuse(&mut self, addr: SocketAddr, process: RunId) {
         // Whoever could have confirmed what waits is gone.
         self.give_up();
-        let refused = (self.gate.world.borrow().route.epoch, process);
-        if self.refused.replace(refused) == Some(refused) {
-            // It was told of before, and serves in this epoch all the same.
+        let epoch = self.gate.world.borrow().route.epoch;
+        if self.refused.replace(epoch) == Some(epoch) {
+            // That was told before, and the epoch goes on all the same.
             return self.complain(format!("{addr} leads to another process than probes do"));
         }
-        debug!(%addr, "The primary runs as another process, which confirms nothing yet");
+        debug!(%addr, %process, "The primary runs as another process, which confirms nothing yet");
         self.gate.signal(SignalKind::Lost);
     }
 

@@ -131,7 +131,7 @@ async fn only_the_process_of_the_epoch_is_asked() {
     let addr = listener.local_addr().unwrap();
     let (mut keeper, mut signals) = keeper(addr);
     for (epoch, of, run, is_asked) in
-        [(1, 'a', 'b', false), (1, 'a', 'a', true), (1, 'a', 'c', false), (2, 'b', 'b', true)]
+        [(1, 'a', 'b', false), (1, 'a', 'a', true), (2, 'a', 'c', false), (3, 'b', 'b', true)]
     {
         let route = opened(addr, epoch, of);
         keeper.gate.world.borrow_mut().set_route(route);
@@ -152,10 +152,10 @@ async fn what_another_process_would_have_to_confirm_is_uncertain() {
     let addr = listener.local_addr().unwrap();
     let (mut keeper, mut signals) = keeper(addr);
     let primary = opened(addr, 1, 'a').primary().unwrap();
-    for is_first in [true, false] {
+    for (run, is_first) in [('b', true), ('c', false), ('b', false)] {
         let mut client = withheld(&keeper.gate).await;
         let connecting = keeper.connect(primary, Epoch(1));
-        let (_node, ()) = tokio::join!(answer_as('b', &listener), connecting);
+        let (_node, ()) = tokio::join!(answer_as(run, &listener), connecting);
         let mut told = vec![0; UNCERTAIN.len()];
         timeout(PATIENCE, client.read_exact(&mut told)).await.expect("it is told").unwrap();
         assert_eq!(told, UNCERTAIN);

@@ -33,13 +33,18 @@ impl Brain {
         let Some(serving) = &self.serving else { return };
         let Some(primary) = self.member(serving.node) else { return };
         let Some(report) = primary.report() else { return };
-        let is_new = report.run_id != serving.anchor.run_id;
-        if !is_new || !report.is_primary() || report.loading || !primary.is_heard() {
+        if !report.is_primary() || report.loading || !primary.is_heard() {
             return;
         }
         // A server that starts as primary begins a history; who goes on with this one has led it all the
         // time, though we know it by its replicas only. They may have been asked a moment later.
-        if serving.amnesia == Some(report.run_id) || report.replid == serving.anchor.replid {
+        let is_old =
+            report.run_id == serving.anchor.run_id || report.replid == serving.anchor.replid;
+        if is_old {
+            self.serving.iter_mut().for_each(|it| it.amnesia = None);
+            return;
+        }
+        if serving.amnesia == Some(report.run_id) {
             return;
         }
         let (primary, run_id, keys) = (serving.node, report.run_id, report.keys);
@@ -92,17 +97,20 @@ impl Brain {
             }
             // Its file is of a time before it joined the history that it served; of that it has nothing,
             // or not more than what was before.
-            shared if self.is_of_another_line(returned, anchor) => {
-                let has_it = theirs.replid == anchor.replid || shared.is_none();
-                has_it && self.is_kin(theirs, anchor) && theirs.lasting_keys() > 0
+            shared => {
+                let is_of_ours = theirs.replid == anchor.replid || shared.is_none();
+                let is_foreign = is_of_ours && self.is_of_another_line(returned, anchor);
+                self.is_kin(theirs, anchor)
+                    && (is_foreign && theirs.lasting_keys() > 0
+                        || self.holds_more(theirs, returned))
             }
-            Some(_) | None => self.is_kin(theirs, anchor) && self.holds_more(theirs, returned),
         }
     }
 
-    /// Whether the file of what came back names a history that does not go on from the one of `anchor`.
+    /// Whether the file of what came back names a history that was heard of, and does not go on from the
+    /// one of `anchor`. One of an unknown name may have begun since: it was restarted twice, say.
     fn is_of_another_line(&self, returned: &Report, anchor: &Report) -> bool {
-        returned.descends.is_some()
+        returned.descends.is_some_and(|it| self.lineage.knows(it.0))
             && !matches!(self.lineage.kinship(returned, anchor), Kinship::Same | Kinship::Successor)
     }
 

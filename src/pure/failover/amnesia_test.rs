@@ -3,7 +3,7 @@
 use super::super::world_test::{Fault, World, params};
 use super::super::{Guarded, Note, Params};
 use crate::pure::detect::Health;
-use crate::pure::topology::NodeId;
+use crate::pure::topology::{NodeId, ReplId, Report};
 
 fn steady(params: Params) -> World {
     let mut world = World::new(3, params);
@@ -241,14 +241,26 @@ fn who_came_back_with_less_than_it_said_and_who_went_on_are_told_apart_by_a_huma
 }
 
 /// It has as many keys as its replicas, and more: of a file that was written before it joined the
-/// history that it served.
+/// history that it served. One of which nobody has heard may have begun since; then keys tell, also if
+/// they expire.
 #[test]
 fn a_file_of_another_line_lacks_what_was_served() {
-    for (descends, expected) in [(Some((77, 900)), true), (None, false)] {
+    let cases = [
+        (Some((77, 900)), 500, false, true),
+        (Some((78, 900)), 500, false, false),
+        (None, 500, false, false),
+        (Some((77, 900)), 10, true, true),
+        (Some((78, 900)), 10, true, true),
+    ];
+    for (descends, keys, is_cache, expected) in cases {
         let mut world = steady(params());
+        let heard = world.brain.members[1].report().expect("it was heard").clone();
+        let replid = ReplId::parse(&format!("{:040x}", 77)).expect("an id");
+        world.brain.lineage.learn(&Report { replid, descends: None, ..heard });
+        world.nodes.iter_mut().for_each(|it| it.is_cache = is_cache);
         world.fault(Fault::Kill(0));
         world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
-        (world.nodes[0].descends, world.nodes[0].keys) = (descends, 500);
+        (world.nodes[0].descends, world.nodes[0].keys) = (descends, keys);
         world.run(1_500);
         assert_eq!(world.notes.iter().any(is_amnesia), expected, "{:?}", world.notes);
         assert_eq!(serving(&world) != Some(0), expected, "{:?}", world.notes);

@@ -317,7 +317,7 @@ impl Brain {
         let (run_before, was_impaired) =
             (member.report().map(|it| it.run_id), member.impaired.clone());
         let is_stranger = probed.is_stranger();
-        let was_copying = member.is_copying();
+        let was_copying = member.has_begun_to_copy();
         member.detector.observe(now, answer);
         member.learn(now, probed);
         member.note_copy(was_copying, self.acked);

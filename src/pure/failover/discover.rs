@@ -6,7 +6,7 @@
 
 use super::brain::{Brain, Serving};
 use super::event::Note;
-use super::member::{Had, Member};
+use super::member::Member;
 use crate::pure::detect::Health;
 use crate::pure::time::Time;
 use crate::pure::topology::{Kinship, LinkState, NodeId, Report};
@@ -44,7 +44,7 @@ impl Brain {
             return self.wait(now, reason);
         }
         // One that loads is not up; unless it answers something else meanwhile, a script's BUSY for one.
-        let is_unread = |it: &&Member| it.report().is_some_and(|it| it.loading);
+        let is_unread = |it: &&Member| it.report().is_some_and(|it| it.loading && it.is_primary());
         if let Some(it) = self.members.iter().filter(|it| it.health().is_up()).find(is_unread) {
             let reason = format!("{} has not said what it has loaded", it.spec.name);
             return self.wait(now, reason);
@@ -187,10 +187,8 @@ impl Brain {
                 return false;
             }
             // Once the copy has begun, its place in the history is not said any more.
-            let is_now = |it: &Had| (it.run_id, it.replid) == (theirs.run_id, theirs.replid);
-            let Some(Had { replid: history, offset, .. }) = it.had.filter(is_now) else {
-                return false;
-            };
+            let Some(had) = it.had_of(theirs) else { return false };
+            let (history, offset) = (had.replid, had.offset);
             let lacks_from = if history == report.replid {
                 // What it had before the primary spoke can only be ahead of one that lost it.
                 (seen.asked <= asked).then_some(report.offset + 1)

@@ -160,7 +160,7 @@ impl Brain {
         let (old, new) = (self.name(from), self.name(best.node));
         let mut warnings = Vec::new();
         // Afterwards it is no news.
-        if is_look && self.is_well() {
+        if is_look && self.seems_well() {
             warnings.push(format!(
                 "{old} answers and serves: `segue switchover` would make {new} the primary without \
                  a loss"
@@ -282,7 +282,7 @@ impl Brain {
         if !forced.is_told {
             self.report_forced(now, &forced, Verdict::RolledBack, vec![reason.clone()]);
         }
-        if self.is_well() {
+        if self.is_well(now) {
             return self.release(now);
         }
         // Whether it is lost is for the usual rules to say, from the start.

@@ -97,14 +97,14 @@ impl Brain {
     ) -> Ranking {
         let Some(guarded) = self.params.guarded else { return ranking };
         let known = self.known_floor(lost);
-        // Whoever has received more since he said it last, and copies somebody, may have more than that.
-        // Where an empty primary is about to wipe him, there is no time to be so exact.
+        // Whoever received still when he said it last, and copies somebody now, may have got more in
+        // between. Where an empty primary is about to wipe him, there is no time to be so exact.
         let is_exact = |it: &&Candidate<'_>| {
-            let has_more = || {
-                let (had, report) = (self.member(it.node)?.had?, it.report.ok()?);
-                self.member(it.node)?.before_copy(report).map(|it| it.keys != had.keys)
+            let may_have_more = || {
+                let member = self.member(it.node)?;
+                Some(member.before_copy(it.report.ok()?).is_some() && member.had?.is_led)
             };
-            loss == Loss::Amnesia || !has_more().unwrap_or(false)
+            loss == Loss::Amnesia || !may_have_more().unwrap_or(false)
         };
         let exact = candidates.iter().filter(is_exact);
         let heard: Vec<u64> = exact.filter_map(|it| self.testimony(lost, it)).collect();

@@ -2,8 +2,9 @@
 
 use super::super::story_test::{serving, steady};
 use super::super::world_test::{Fault, World, params};
-use super::super::{Note, Order};
+use super::super::{Ask, Event, Note, Order, Progress};
 use crate::pure::topology::Gate;
+use std::time::Duration;
 
 /// Node 1 runs as a process that nobody saw as a replica, and is primary.
 fn reborn() -> World {
@@ -144,6 +145,33 @@ fn replicas_that_were_taken_over_tell_of_a_successor() {
     let robs = |it: &Order| matches!(it, Order::Follow { primary, .. } if primary.0 == 0);
     assert!(!world.orders.iter().any(robs), "{:?}", world.orders);
     assert!(world.promoted.is_empty(), "it was somebody else's decision");
+}
+
+/// The same, in the middle of a switchover: it is taken back, and nobody else is promoted.
+#[test]
+fn a_switchover_ends_when_replicas_were_taken_over() {
+    let mut world = World::new(4, params());
+    world.run(500);
+    world.fault(Fault::Cut(1));
+    world.run(2_000);
+    world.drain_ms = 10_000;
+    let to = Some("n3".to_owned());
+    let timeout = Duration::from_secs(5);
+    world.step(Event::Asked(Ask { to, timeout, dry_run: false, findings: Vec::new() }));
+    world.run(60);
+    world.promote_by_hand(1);
+    let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);
+    world.nodes[2].follows = Some(1);
+    world.nodes[2].offset = world.nodes[1].offset;
+    (world.nodes[2].descends, world.nodes[2].replid) = (fork, history);
+    world.run(1_000);
+    assert_eq!(world.route.gate, Gate::Held, "{:?}", world.notes);
+    assert!(world.promoted.is_empty(), "{:?}", world.notes);
+    let ended = world.told.iter().find_map(|it| match it {
+        Progress::Ended(account) => Some(account.reasons.join(", ")),
+        Progress::Began { .. } | Progress::Phase(_) => None,
+    });
+    assert!(ended.as_ref().is_some_and(|it| it.contains("n1 has its replicas now")), "{ended:?}");
 }
 
 /// An order to follow ours reached node 2, and its answer was lost; then another proxy promoted it,

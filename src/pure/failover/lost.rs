@@ -153,7 +153,8 @@ impl Brain {
             let is_whole = report.link().is_some_and(|it| {
                 matches!(it.state, LinkState::Up { .. } | LinkState::Down { .. })
             });
-            matches!(why, Reject::NotUp(Cause::Silent | Cause::Refused) | Reject::Unheard)
+            let is_late = matches!(why, Reject::NotUp(Cause::Silent | Cause::Refused));
+            (is_late || *why == Reject::Unheard && it.is_being_turned())
                 && !it.health().is_down()
                 && it.detector.alive_at() + self.params.detect.down_after > now
                 && is_whole
@@ -284,7 +285,7 @@ impl Brain {
         }
         // Nothing was done to anybody yet, so the primary may still come back; with its data.
         self.recollect(now);
-        if goal == Goal::Promote && self.is_well() && !self.is_forcing() {
+        if goal == Goal::Promote && self.is_well(now) && !self.is_forcing() {
             return self.release(now);
         }
         self.watch_the_clock(now);
@@ -297,7 +298,7 @@ impl Brain {
             return;
         };
         // Once it has begun to copy, the last that it said before is what it still has.
-        let had = member.had.filter(|it| offset <= 1 && (it.run_id, it.replid) == (run_id, replid));
+        let had = member.report().and_then(|it| member.had_of(it)).filter(|_| offset <= 1);
         let chosen_for = (replid, had.map_or(offset, |it| it.offset));
         self.phase = Phase::Promoting(Promotion {
             node,

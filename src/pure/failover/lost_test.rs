@@ -81,3 +81,15 @@ fn whoever_was_chosen_while_it_copied_must_go_on_from_what_it_had() {
     let is_told = |it: &Note| matches!(it, Note::PromotionFailed { reason, .. } if reason.contains("other data"));
     assert!(world.notes.iter().any(is_told), "{:?}", world.notes);
 }
+
+/// A replica whose access rules were changed answers nothing but errors. It says no more what it has, and
+/// the other one takes over all the same.
+#[test]
+fn who_answers_only_errors_is_not_waited_for() {
+    let mut world = steady();
+    world.nodes[2].is_stranger = true;
+    world.run(500);
+    world.fault(Fault::Kill(0));
+    world.run(3_000);
+    assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
+}

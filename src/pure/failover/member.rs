@@ -24,9 +24,10 @@ pub(super) struct Had {
     pub(super) run_id: RunId,
     pub(super) replid: ReplId,
     pub(super) offset: u64,
-    pub(super) keys: u64,
     /// Not only read from a file: it had received that much, and may have confirmed more.
     pub(super) in_step: bool,
+    /// It received still, and may have got more before it said so.
+    pub(super) is_led: bool,
 }
 
 /// An order that has not been answered.
@@ -139,6 +140,11 @@ impl Member {
         !self.health().is_down() || self.detector.is_recovering()
     }
 
+    /// Whether it has begun to copy somebody, also if that has broken off.
+    pub(super) fn has_begun_to_copy(&self) -> bool {
+        self.is_copying() || self.report().is_some_and(|it| self.before_copy(it).is_some())
+    }
+
     /// Remembers what clients had been told when it began to copy, if it has just done so.
     pub(super) fn note_copy(&mut self, was_copying: bool, told: Option<Acknowledged>) {
         if self.is_copying() && !was_copying {
@@ -239,9 +245,10 @@ impl Member {
         // Behind a full copy that broke off there is no place any more.
         let state = report.link().map(|it| it.state);
         if state != Some(LinkState::Syncing) && report.offset > 1 && !report.loading {
-            let Report { run_id, replid, offset, keys, .. } = *report;
+            let Report { run_id, replid, offset, .. } = *report;
             let in_step = state != Some(LinkState::Never);
-            self.had = Some(Had { run_id, replid, offset, keys, in_step });
+            let is_led = report.link().is_some_and(is_up);
+            self.had = Some(Had { run_id, replid, offset, in_step, is_led });
         }
         if !report.is_primary() {
             self.replica_run = Some(report.run_id);
@@ -258,13 +265,17 @@ impl Member {
         self.seen = Some(Seen { report: *report, asked });
     }
 
+    /// The last place that it said of what it has now, of which it says `report`.
+    pub(super) fn had_of(&self, report: &Report) -> Option<Had> {
+        self.had.filter(|it| (it.run_id, it.replid) == (report.run_id, report.replid))
+    }
+
     /// What it has, of which it says `report`, if it is a replica that has begun to copy somebody, whether
     /// or not that has broken off since: the data is still there, its place in the history is not said
     /// any more.
     pub(super) fn before_copy(&self, report: &Report) -> Option<Report> {
         let link = report.link()?;
-        let is_now = |it: &Had| (it.run_id, it.replid) == (report.run_id, report.replid);
-        let had = self.had.filter(|it| report.keys > 0 && is_now(it))?;
+        let had = self.had_of(report).filter(|_| report.keys > 0)?;
         let is_up = matches!(link.state, LinkState::Up { .. });
         let then = || Report { offset: had.offset, descends: None, ..report.clone() };
         (!is_up && report.offset <= 1).then(then)

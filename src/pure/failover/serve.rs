@@ -93,7 +93,12 @@ impl Brain {
     }
 
     /// Whether the primary may serve (again).
-    pub(super) fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self, now: Time) -> bool {
+        self.seems_well() && self.replaced(now).is_none()
+    }
+
+    /// The same, by what it says itself.
+    pub(super) fn seems_well(&self) -> bool {
         let Some(serving) = &self.serving else { return false };
         self.trouble().is_none() && self.is_answered(serving.node) && self.has_looked_round()
     }
@@ -146,7 +151,7 @@ impl Brain {
         if let Some(heir) = self.next_heir(now) {
             return self.follow(now, heir);
         }
-        if self.is_well() {
+        if self.seems_well() {
             return match self.replaced(now) {
                 Some(reason) => self.reason = Some(reason),
                 None => self.release(now),
@@ -325,12 +330,15 @@ impl Brain {
         let has_left = replica.left == Some((report.run_id, ours))
             && self.lineage.kinship(report, &serving.anchor) == Kinship::Successor;
         let is_led = matches!(link.state, LinkState::Up { .. }) && !replica.is_being_turned();
+        // It may go on with that as well, as another process that is not trusted yet.
+        let leads = self.member(serving.node).and_then(Member::report).map(|it| it.replid);
+        let is_led = is_led && leads != Some(theirs);
         (is_elsewhere && has_left && is_led && ours != theirs).then_some(link)
     }
 
     /// Why nothing more is sent to our primary: a node says that it was promoted in its place, and is
     /// followed as soon as it counts as up; or a replica says so, and it is out of our reach.
-    fn replaced(&self, now: Time) -> Option<String> {
+    pub(super) fn replaced(&self, now: Time) -> Option<String> {
         let fresh = self.fresh_from(now);
         let mut away = self.nodes().filter(|it| !it.1.health().is_up());
         let led =

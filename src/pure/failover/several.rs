@@ -52,10 +52,11 @@ impl Brain {
         }
         self.turn = Some(turn);
         let Some(from) = turn.looked_from else { return false };
-        // Whoever does not answer is suspect soon, and no longer waited for.
+        // Whoever does not answer is suspect soon, and no longer waited for; nor is one that answers
+        // nothing but errors.
         self.nodes()
             .filter(|(node, it)| *node != lost && it.health().is_up())
-            .all(|(_, it)| it.report_since(from).is_some())
+            .all(|(_, it)| it.report_since(from).is_some() || it.impaired.is_some())
     }
 
     /// Who says that he was promoted in the place of our primary, and has not answered an order of ours

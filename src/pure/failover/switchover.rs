@@ -220,7 +220,7 @@ impl Brain {
             self.fail(format!("somebody else promoted {}", self.name(heir)));
             return self.follow(now, heir);
         }
-        if let Some(reason) = self.trouble() {
+        if let Some(reason) = self.trouble().or_else(|| self.replaced(now)) {
             return self.take_back(now, reason);
         }
         // What the process before it answered last may be lost, and it hands over nothing.
@@ -326,7 +326,7 @@ impl Brain {
         if !is_closed {
             return;
         }
-        if self.is_well() {
+        if self.is_well(now) {
             self.release(now);
         } else {
             self.hold(now, from, reason);

@@ -8,9 +8,13 @@
 //! Deliberately absent: who answers first, who has more keys, wall clocks.
 
 use super::{ReplId, Report};
+use std::collections::VecDeque;
 
 /// Steps remembered. One is added by each promotion and each restart from a snapshot.
 const STEPS_MAX: usize = 64;
+
+/// Names of histories remembered.
+const NAMES_MAX: usize = 256;
 
 /// How one data set relates to another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,11 +37,17 @@ pub enum Kinship {
 pub struct Lineage {
     /// (child, parent, first offset not shared), oldest first.
     steps: Vec<(ReplId, ReplId, u64)>,
+    /// Histories that somebody had, newest first.
+    names: VecDeque<ReplId>,
 }
 
 impl Lineage {
     /// Remembers what `report` says about its ancestry.
     pub fn learn(&mut self, report: &Report) {
+        if !report.loading && !self.knows(report.replid) {
+            self.names.truncate(NAMES_MAX - 1);
+            self.names.push_front(report.replid);
+        }
         let Some((parent, fork)) = report.descends else { return };
         let child = report.replid;
         if child == parent || self.steps.iter().any(|it| it.0 == child) {
@@ -47,6 +57,11 @@ impl Lineage {
             self.steps.remove(0);
         }
         self.steps.push((child, parent, fork));
+    }
+
+    /// Whether somebody was heard to have the history of this name.
+    pub fn knows(&self, history: ReplId) -> bool {
+        self.names.contains(&history)
     }
 
     /// How the data set of `first` relates to that of `second`.

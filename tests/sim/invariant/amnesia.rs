@@ -27,7 +27,7 @@ impl Sim {
         let Some(own) = eyes.known[node].point else { return };
         let Some(served) = eyes.served_point else { return };
         let plain = eyes.known[node].report.as_ref().filter(|_| self.swarm.guarded.is_none());
-        let hides = |it: &&Report| it.descends.is_none();
+        let hides = |it: &&Report| it.descends.is_none_or(|it| !eyes.heard.contains(&it.0));
         let hides_up_to = plain.filter(hides).map(|it| it.keys);
         let mut hidden = 0;
         let age = 2 * micros(self.swarm.params.detect.interval);

@@ -67,6 +67,8 @@ pub(crate) struct Eyes {
     pub(crate) served_point: Option<Point>,
     /// The histories of all that were opened for, and which history goes on from which, as told.
     lines: BTreeSet<ReplId>,
+    /// All histories that somebody was heard to have.
+    pub(crate) heard: BTreeSet<ReplId>,
     parents: BTreeMap<ReplId, ReplId>,
     /// How long it stood still, in all.
     pub(crate) slept: Us,
@@ -115,6 +117,7 @@ impl Eyes {
             served: None,
             served_point: None,
             lines: BTreeSet::new(),
+            heard: BTreeSet::new(),
             parents: BTreeMap::new(),
             slept: 0,
             woke_at: 0,
@@ -172,20 +175,9 @@ impl Eyes {
             }
         };
         if let Some(report) = report {
-            self.parents.extend(report.descends.map(|it| (report.replid, it.0)));
-            known.report = Some((**report).clone());
-            let served = self.served.as_ref().map(|it| it.replid);
-            known.is_family |= served == Some(report.replid);
-            if !report.is_primary() {
-                known.replica_run = Some(report.run_id);
-            }
-            let link = report.link().map(|it| it.state);
-            if !matches!(link, Some(LinkState::Never | LinkState::Syncing)) && report.offset > 1 {
-                known.step_run = Some(report.run_id);
-            }
-            known.asked = asked;
-            known.point = point;
+            self.read(node, report, asked, point);
         }
+        let known = &mut self.known[node];
         if is_good {
             // Silent for so long, it may have been given up in between.
             if known.good_at + micros(least(params)) <= now {
@@ -222,6 +214,27 @@ impl Eyes {
                 self.served_point = known.point;
             }
         }
+    }
+
+    /// What `node` says of itself.
+    fn read(&mut self, node: usize, report: &Report, asked: Us, point: Option<Point>) {
+        self.parents.extend(report.descends.map(|it| (report.replid, it.0)));
+        if !report.loading {
+            self.heard.insert(report.replid);
+        }
+        let served = self.served.as_ref().map(|it| it.replid);
+        let known = &mut self.known[node];
+        known.report = Some(report.clone());
+        known.is_family |= served == Some(report.replid);
+        if !report.is_primary() {
+            known.replica_run = Some(report.run_id);
+        }
+        let link = report.link().map(|it| it.state);
+        if !matches!(link, Some(LinkState::Never | LinkState::Syncing)) && report.offset > 1 {
+            known.step_run = Some(report.run_id);
+        }
+        known.asked = asked;
+        known.point = point;
     }
 
     /// The gate opens for `node`.
