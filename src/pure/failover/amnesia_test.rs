@@ -258,6 +258,7 @@ fn a_file_of_another_line_lacks_what_was_served() {
         let replid = ReplId::parse(&format!("{:040x}", 77)).expect("an id");
         world.brain.lineage.learn(&Report { replid, descends: None, ..heard });
         world.nodes.iter_mut().for_each(|it| it.is_cache = is_cache);
+        world.run(200);
         world.fault(Fault::Kill(0));
         world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
         (world.nodes[0].descends, world.nodes[0].keys) = (descends, keys);

@@ -2,7 +2,7 @@
 
 use super::super::story_test::{serving, steady};
 use super::super::world_test::{Fault, World, params};
-use super::super::{Ask, Event, Note, Order, Progress};
+use super::super::{Ask, Event, Note, Order, Params, Progress, Rejoin};
 use crate::pure::topology::Gate;
 use std::time::Duration;
 
@@ -147,7 +147,29 @@ fn replicas_that_were_taken_over_tell_of_a_successor() {
     assert!(world.promoted.is_empty(), "it was somebody else's decision");
 }
 
-/// The same, in the middle of a switchover: it is taken back, and nobody else is promoted.
+/// Our primary is restarted from a snapshot, which continues its history under a new name. What follows it
+/// by way of a replica that is out of our reach has not been taken over.
+#[test]
+fn a_chain_that_goes_on_with_our_primary_is_not_taken_over() {
+    let mut world = World::new(3, Params { rejoin: Rejoin::Off, ..params() });
+    world.run(500);
+    world.fault(Fault::Cut(1));
+    world.run(2_000);
+    world.fault(Fault::Kill(0));
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    let (offset, keys) = (world.nodes[1].offset, world.nodes[1].keys);
+    for (n, of) in [(0, None), (1, Some(0)), (2, Some(1))] {
+        let node = &mut world.nodes[n];
+        (node.replid, node.descends, node.follows) = (700, Some((1, offset + 1)), of);
+        (node.offset, node.keys) = (offset, keys);
+    }
+    world.run(1_500);
+    let is_told = |it: &Note| matches!(it, Note::Held { reason, .. } if reason.contains("has its replicas now"));
+    assert!(!world.notes.iter().any(is_told), "{:?}", world.notes);
+    assert_eq!(serving(&world), Some(0), "{:?}", world.notes);
+}
+
+/// Replicas are taken over in the middle of a switchover: it is taken back, and nobody else is promoted.
 #[test]
 fn a_switchover_ends_when_replicas_were_taken_over() {
     let mut world = World::new(4, params());

@@ -112,6 +112,27 @@ fn a_word_is_of_the_data_that_is_there() {
     assert_eq!(learn(&|it| it.replid = replid(77)), None);
 }
 
+/// Node 1 copies a primary that lives. If it received still when it was heard last before, it may have
+/// confirmed more than it said; then node 2 may lack something.
+#[test]
+fn the_word_of_who_received_still_is_not_exact() {
+    for is_led in [true, false] {
+        let mut world = steady(Guarded { always_quorum: true, ..KNOWN });
+        let member = &mut world.brain.members[1];
+        member.had.as_mut().expect("it was heard").is_led = is_led;
+        let report = &mut member.seen.as_mut().expect("it was heard").report;
+        report.offset = 1;
+        let Role::Replica(link) = &mut report.role else { panic!("it is a replica") };
+        link.state = LinkState::Down { secs: 0 };
+        assert!(member.has_begun_to_copy(), "also if that has broken off");
+        world.brain.members[0].seen = None;
+        let now = Time::from_millis(world.now);
+        let ranking = world.brain.ranking(now, NodeId(0), Loss::Deposed);
+        let ranked: Vec<u16> = ranking.ranked.iter().map(|it| it.node.0).collect();
+        assert_eq!(ranked.contains(&2), !is_led, "{ranking:?}");
+    }
+}
+
 /// Node 2 went on by itself, and has begun to copy node 1. Its keys are as many as those of the primary,
 /// which has less of the same line; it had more before.
 #[test]
