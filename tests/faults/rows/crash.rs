@@ -107,8 +107,9 @@ fn two_killed(stage: &mut Stage<'_>) {
 pub(super) fn on_disk() -> Setup {
     let server = ["--appendonly", "yes", "--appendfsync", "always"].map(str::to_owned).to_vec();
     // A log has no history: a guarded primary is taken for one that lost its data, by a replica that
-    // is restarted a moment later.
+    // is restarted a moment later, maybe just after it was chosen.
     let warnings = [
+        "\"The promotion did not happen\"",
         "\"The primary came back without its data; saving a replica's\"",
         "\"Nobody who held more data came back; serving what is left\"",
     ];
