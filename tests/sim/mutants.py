@@ -42,7 +42,7 @@ MUTANTS = {
     # Who is believed, and what is known.
     "commit-forgets-amnesia": (F + "lost.rs", "        self.recollect(now);\n", "        if !BUG { self.recollect(now); }\n"),
     "heir-under-order": (F + "serve.rs", "self.is_promoted(node, report) && !member.is_being_turned();", "self.is_promoted(node, report) && (BUG || !member.is_being_turned());"),
-    "successor-is-demoted": (F + "serve.rs", "self.is_promoted(node, report) && self.outranks(report, &serving.anchor)", "!BUG && self.is_promoted(node, report) && self.outranks(report, &serving.anchor)"),
+    "successor-is-demoted": (F + "serve.rs", "self.is_promoted(node, report) && self.ours().is_some_and(outranks)", "!BUG && self.is_promoted(node, report) && self.ours().is_some_and(outranks)"),
     "dies-of-it-for-ever": (F + "member.rs", "is_repeated: self.failed.is_some()", "is_repeated: !BUG && self.failed.is_some()"),
     "amnesia-guard-off": (F + "amnesia.rs", "if !report.is_primary() || report.loading || !primary.is_heard() {", "if BUG || !report.is_primary() || report.loading || !primary.is_heard() {"),
     "no-witness": (F + "witness.rs", "(it.is_witness(primary, lost_at, WORD_MAX)", "!BUG && (it.is_witness(primary, lost_at, WORD_MAX)"),

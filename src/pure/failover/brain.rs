@@ -77,7 +77,7 @@ pub(super) struct Promotion {
     pub(super) chosen_for: (ReplId, u64),
     pub(super) since: Time,
     pub(super) attempts: u32,
-    /// One of the attempts had no answer: it may have been carried out.
+    /// One of the attempts was carried out, or had no answer and may have been; no probe tells yet.
     pub(super) is_uncertain: bool,
     /// When to ask again, if no order is under way.
     pub(super) again_at: Option<Time>,

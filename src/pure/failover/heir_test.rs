@@ -147,6 +147,23 @@ fn replicas_that_were_taken_over_tell_of_a_successor() {
     assert!(world.promoted.is_empty(), "it was somebody else's decision");
 }
 
+/// A human promoted node 1, sent our primary behind it, and promoted that again, all while Segue stood
+/// still: it goes on from node 1, which has nothing to say any more.
+#[test]
+fn a_primary_that_was_turned_and_back_is_not_left_for_who_led_it() {
+    let mut world = steady();
+    world.fault(Fault::Stall(4_000));
+    world.promote_by_hand(1);
+    let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);
+    (world.nodes[0].descends, world.nodes[0].replid) = (fork, history);
+    (world.nodes[0].follows, world.nodes[0].offset) = (Some(1), world.nodes[1].offset);
+    world.promote_by_hand(0);
+    world.run(6_000);
+    assert_eq!(serving(&world), Some(0), "{:?}", world.notes);
+    let is_followed = |it: &Note| matches!(it, Note::FailedOver { .. });
+    assert!(!world.notes.iter().any(is_followed), "{:?}", world.notes);
+}
+
 /// Our primary is restarted from a snapshot, which continues its history under a new name. What follows it
 /// by way of a replica that is out of our reach has not been taken over.
 #[test]

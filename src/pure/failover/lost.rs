@@ -379,7 +379,7 @@ impl Brain {
         promotion.again_at = Some(again_at);
         let attempts = promotion.attempts;
         match outcome {
-            Outcome::Done => {}
+            Outcome::Done => promotion.is_uncertain = true,
             Outcome::Unknown => {
                 promotion.is_uncertain = true;
                 self.note(Note::PromotionUnknown { node, attempts });

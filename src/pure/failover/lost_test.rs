@@ -93,3 +93,23 @@ fn who_answers_only_errors_is_not_waited_for() {
     world.run(3_000);
     assert_eq!(serving(&world), Some(1), "{:?}", world.notes);
 }
+
+/// The chosen one says that it is done, and is out of reach before a probe confirms it. It is primary:
+/// nobody else is promoted, nor does the old one serve again.
+#[test]
+fn who_said_that_it_was_done_is_not_given_up() {
+    let mut world = steady();
+    world.fault(Fault::Kill(0));
+    world.run_until_ordered();
+    let chosen = world.promoted[0].1;
+    world.run(1);
+    world.fault(Fault::Cut(usize::from(chosen.0)));
+    world.run(3_000);
+    world.fault(Fault::Restart { node: 0, keeps_keys: true, alone: true });
+    world.run(5_000);
+    assert!(world.promoted.iter().all(|it| it.1 == chosen), "{:?}", world.notes);
+    assert_eq!(serving(&world), None, "{:?}", world.notes);
+    world.fault(Fault::Heal(usize::from(chosen.0)));
+    world.run(2_000);
+    assert_eq!(serving(&world), Some(chosen.0), "{:?}", world.notes);
+}

@@ -259,7 +259,7 @@ impl Brain {
     pub(super) fn heir(&self, now: Time) -> Option<NodeId> {
         let serving = self.serving.as_ref()?;
         let fresh = self.fresh_from(now);
-        if let Some(node) = self.outranking(now, &serving.anchor) {
+        if let Some(node) = self.ours().and_then(|it| self.outranking(now, it)) {
             return Some(node);
         }
         let own = self.member(serving.node)?.report_since(fresh)?;
@@ -285,6 +285,20 @@ impl Brain {
             link = is_in_step.then_some(next)?;
         }
         None
+    }
+
+    /// What our primary has, by its last word if that goes on from what it served: it may have been turned
+    /// by somebody else, and back.
+    fn ours(&self) -> Option<&Report> {
+        let serving = self.serving.as_ref()?;
+        let goes_on = |it: &&Report| {
+            it.is_primary()
+                && !it.loading
+                && it.run_id == serving.anchor.run_id
+                && self.lineage.kinship(it, &serving.anchor) == Kinship::Successor
+        };
+        let report = self.member(serving.node).and_then(Member::report);
+        Some(report.filter(goes_on).unwrap_or(&serving.anchor))
     }
 
     /// Whoever was promoted, not by us, and replaces a primary that has `ours`.
@@ -365,8 +379,8 @@ impl Brain {
     /// Whether `report` of `node` says that it replaces our primary: until it is followed, neither it
     /// nor who follows it is turned away.
     pub(super) fn is_replacing(&self, node: NodeId, report: &Report) -> bool {
-        let Some(serving) = &self.serving else { return false };
-        self.is_promoted(node, report) && self.outranks(report, &serving.anchor)
+        let outranks = |it| self.outranks(report, it);
+        self.is_promoted(node, report) && self.ours().is_some_and(outranks)
     }
 
     /// Who replaces what is back as another process of the primary, and has more of what was served:

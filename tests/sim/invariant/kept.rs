@@ -23,7 +23,8 @@ impl Sim {
         {
             return;
         }
-        let own = process.point();
+        // By what was told; what becomes of it while the answer is under way, the next one tells.
+        let Some(own) = eyes.known[node].point else { return };
         let gone = (0..self.checker.writes.len()).find(|it| {
             self.checker.writes[*it] == Outcome::Acked
                 && self.data.contains(point, *it)
