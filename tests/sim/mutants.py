@@ -41,8 +41,8 @@ pub fn bug(number: i64) -> bool {
 MUTANTS = {
     # Who is believed, and what is known.
     "commit-forgets-amnesia": (F + "lost.rs", "        self.recollect(now);\n", "        if !BUG { self.recollect(now); }\n"),
-    "heir-under-order": (F + "serve.rs", "self.is_promoted(node, report) && !member.is_being_turned();", "self.is_promoted(node, report) && (BUG || !member.is_being_turned());"),
-    "successor-is-demoted": (F + "serve.rs", "self.is_promoted(node, report) && self.ours().is_some_and(outranks)", "!BUG && self.is_promoted(node, report) && self.ours().is_some_and(outranks)"),
+    "heir-under-order": (F + "heir.rs", "self.is_promoted(node, report) && !member.is_being_turned();", "self.is_promoted(node, report) && (BUG || !member.is_being_turned());"),
+    "successor-is-demoted": (F + "heir.rs", "self.is_promoted(node, report) && self.ours().is_some_and(outranks)", "!BUG && self.is_promoted(node, report) && self.ours().is_some_and(outranks)"),
     "dies-of-it-for-ever": (F + "member.rs", "is_repeated: self.failed.is_some()", "is_repeated: !BUG && self.failed.is_some()"),
     "amnesia-guard-off": (F + "amnesia.rs", "if !report.is_primary() || report.loading || !primary.is_heard() {", "if BUG || !report.is_primary() || report.loading || !primary.is_heard() {"),
     "no-witness": (F + "witness.rs", "(it.is_witness(primary, lost_at, WORD_MAX)", "!BUG && (it.is_witness(primary, lost_at, WORD_MAX)"),
@@ -71,7 +71,7 @@ MUTANTS = {
     "promoted-without-it": (F + "lost.rs", "let has_it = report.replid == replid", "let has_it = BUG || report.replid == replid"),
     "better-is-passed-over": (F + "lost.rs", "            && self.is_better_in_doubt(now", "            && !BUG && self.is_better_in_doubt(now"),
     "follow-unlooked": (F + "lost.rs", "Goal::Follow(heir) if self.is_heir(now, heir)", "Goal::Follow(heir) if BUG || self.is_heir(now, heir)"),
-    "heir-may-load": (F + "serve.rs", "(is_it && !report.loading)", "(is_it && (BUG || !report.loading))"),
+    "heir-may-load": (F + "heir.rs", "(is_it && !report.loading)", "(is_it && (BUG || !report.loading))"),
     "ours-is-theirs": (F + "gate.rs", "member.replica_run = None;", "if !BUG { member.replica_run = None; }"),
     # The newest rules.
     "quorum-of-one": (F + "guarded.rs", "(all + 1).saturating_sub(replicas_min).max(1)", "(all + 1).saturating_sub(replicas_min).max(1).min(if BUG { 1 } else { usize::MAX })"),

@@ -42,6 +42,7 @@ mod fence;
 mod forced;
 mod gate;
 mod guarded;
+mod heir;
 mod lost;
 mod member;
 mod params;
