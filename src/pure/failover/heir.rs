@@ -89,7 +89,7 @@ impl Brain {
                 let has_ours = |other: &Member| {
                     self.defection(other).is_some_and(|to| {
                         it.is_at(&to.host, to.port)
-                            && other.in_step.is_some_and(|it| it.1 == report.replid)
+                            && other.joined.is_some_and(|it| it.1 == report.replid)
                     })
                 };
                 it.replica_run == Some(report.run_id) || self.members.iter().any(has_ours)

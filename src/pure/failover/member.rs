@@ -69,9 +69,9 @@ pub(super) struct Member {
     /// The process that was last seen as a replica: if the same one says that it is a primary,
     /// somebody promoted it; another one was merely restarted.
     pub(super) replica_run: Option<RunId>,
-    /// The history in which a process was in step last, and the one that this process was in step with
-    /// before: it was turned while it ran.
-    pub(super) in_step: Option<(RunId, ReplId)>,
+    /// The process that was last seen in step as a replica, and with which history.
+    pub(super) joined: Option<(RunId, ReplId)>,
+    /// The same process, and the history with which it was in step before: it was turned while it ran.
     pub(super) left: Option<(RunId, ReplId)>,
     /// When it was first heard whom it follows, with data of which history.
     pub(super) turned_at: Time,
@@ -113,7 +113,7 @@ impl Member {
             moved_at: now,
             is_family: false,
             replica_run: None,
-            in_step: None,
+            joined: None,
             left: None,
             turned_at: now,
             born_at: now,
@@ -255,7 +255,7 @@ impl Member {
         }
         if report.link().is_some_and(is_up) {
             let (run_id, replid) = (report.run_id, report.replid);
-            let before = self.in_step.replace((run_id, replid));
+            let before = self.joined.replace((run_id, replid));
             self.left = before.filter(|it| it.0 == run_id && it.1 != replid).or(self.left);
         }
         let led = |it: &Report| it.link().map(|link| (it.replid, link.host.clone(), link.port));
