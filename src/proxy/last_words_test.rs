@@ -30,13 +30,18 @@ async fn is_read(stream: &mut TcpStream, expected: &[u8]) {
     assert_eq!(bytes, expected);
 }
 
-/// A client asks `request`, and then its node's epoch ends in the very moment in which `words` have
-/// come, without a turn of the loop in between; before that, the node answers `first`.
-async fn last_words(request: &[u8], first: &[u8], words: &[u8]) {
-    let test = async {
+/// A session on the stage: its client and its node.
+struct Scene {
+    gate: Rc<WorkerGate>,
+    client: TcpStream,
+    node: TcpStream,
+}
+
+impl Scene {
+    /// The client asks `request`, and the node answers `first`.
+    async fn set(request: &[u8], first: &[u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let gate = gate(addr, STALL_MIN);
+        let gate = gate(listener.local_addr().unwrap(), STALL_MIN);
         let (mut client, near) = pair().await;
         spawn_local(session::serve(Rc::clone(&gate), 1, Stream::Tcp(near), None));
         client.write_all(request).await.unwrap();
@@ -45,11 +50,23 @@ async fn last_words(request: &[u8], first: &[u8], words: &[u8]) {
         node.write_all(first).await.unwrap();
         is_read(&mut client, first).await;
         node.writable().await.unwrap();
+        Self { gate, client, node }
+    }
 
-        assert_eq!(node.try_write(words).unwrap(), words.len());
-        let held = Route { version: 2, epoch: Epoch(2), gate: Gate::Held, ..route(addr) };
-        gate.set_route(held);
-        is_read(&mut client, words).await;
+    /// The epoch ends, without a turn of the loop.
+    fn end_epoch(&self) {
+        let addr = self.node.local_addr().unwrap();
+        self.gate.set_route(Route { version: 2, epoch: Epoch(2), gate: Gate::Held, ..route(addr) });
+    }
+}
+
+/// What the node says in the very moment in which the epoch ends is heard.
+async fn last_words(request: &[u8], first: &[u8], words: &[u8]) {
+    let test = async {
+        let mut scene = Scene::set(request, first).await;
+        assert_eq!(scene.node.try_write(words).unwrap(), words.len());
+        scene.end_epoch();
+        is_read(&mut scene.client, words).await;
     };
     LocalSet::new().run_until(timeout(PATIENCE, test)).await.expect("it was not heard");
 }
@@ -108,22 +125,11 @@ async fn flooded(
     count: impl Fn(&WorkerGate) -> usize,
 ) -> usize {
     let test = async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let gate = gate(addr, STALL_MIN);
-        let (mut client, near) = pair().await;
-        spawn_local(session::serve(Rc::clone(&gate), 1, Stream::Tcp(near), None));
-        client.write_all(request).await.unwrap();
-        let (mut node, _) = listener.accept().await.unwrap();
-        is_read(&mut node, request).await;
-        node.write_all(first).await.unwrap();
-        is_read(&mut client, first).await;
-        node.writable().await.unwrap();
-
-        let times = fill(&node, words);
+        let scene = Scene::set(request, first).await;
+        let times = fill(&scene.node, words);
         assert!(times * words.len() > 2 * min, "{times} times is not enough to tell");
-        gate.set_route(Route { version: 2, epoch: Epoch(2), gate: Gate::Held, ..route(addr) });
-        count(&gate)
+        scene.end_epoch();
+        count(&scene.gate)
     };
     LocalSet::new().run_until(timeout(PATIENCE, test)).await.expect("it takes too long")
 }

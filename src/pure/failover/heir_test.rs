@@ -1,7 +1,7 @@
 //! Stories of somebody else's decision: who is followed, who is not yet, and what does not hide it.
 
 use super::super::story_test::{serving, steady};
-use super::super::world_test::{Fault, World, params};
+use super::super::world_test::{Fault, Node, World, params};
 use super::super::{Ask, Event, Note, Order, Params, Progress, Rejoin};
 use crate::pure::topology::Gate;
 use std::time::Duration;
@@ -12,6 +12,14 @@ fn reborn() -> World {
     world.fault(Fault::Kill(1));
     world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: true });
     world
+}
+
+/// Somebody sends `replica` behind `leader`, with whom it is in step at once.
+fn take_over(world: &mut World, leader: usize, replica: usize) {
+    let Node { replid, descends, offset, .. } = world.nodes[leader];
+    let node = &mut world.nodes[replica];
+    (node.replid, node.descends, node.offset) = (replid, descends, offset);
+    node.follows = Some(leader);
 }
 
 /// What a node has is not known before it has loaded it: neither of one that was promoted out of our
@@ -86,10 +94,7 @@ fn a_successor_behind_a_cut_is_followed_and_neither_demoted_nor_robbed() {
         world.fault(Fault::Cut(2));
         world.run(2_000);
         world.promote_by_hand(1);
-        let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);
-        world.nodes[2].follows = Some(1);
-        world.nodes[2].offset = world.nodes[1].offset;
-        (world.nodes[2].descends, world.nodes[2].replid) = (fork, history);
+        take_over(&mut world, 1, 2);
         assert_eq!(serving(&world), Some(0));
         world.fault(Fault::Heal(first));
         world.run(200);
@@ -109,10 +114,7 @@ fn a_successor_behind_a_cut_is_followed_and_neither_demoted_nor_robbed() {
 fn nobody_is_taken_from_a_successor_that_was_not_asked_since() {
     let mut world = steady();
     world.promote_by_hand(2);
-    let (fork, history) = (world.nodes[2].descends, world.nodes[2].replid);
-    world.nodes[1].follows = Some(2);
-    world.nodes[1].offset = world.nodes[2].offset;
-    (world.nodes[1].descends, world.nodes[1].replid) = (fork, history);
+    take_over(&mut world, 2, 1);
     world.run(1_500);
     assert_eq!(serving(&world), Some(2), "{:?}", world.notes);
     let robs = |it: &Order| matches!(it, Order::Follow { primary, .. } if primary.0 == 0);
@@ -131,10 +133,7 @@ fn replicas_that_were_taken_over_tell_of_a_successor() {
     world.fault(Fault::Restart { node: 1, keeps_keys: true, alone: false });
     world.nodes[1].replid = world.nodes[0].replid;
     world.promote_by_hand(1);
-    let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);
-    world.nodes[2].follows = Some(1);
-    world.nodes[2].offset = world.nodes[1].offset;
-    (world.nodes[2].descends, world.nodes[2].replid) = (fork, history);
+    take_over(&mut world, 1, 2);
     world.run(1_000);
     assert_eq!(world.route.gate, Gate::Held, "what goes to ours would be lost: {:?}", world.notes);
     let is_told = |it: &Note| matches!(it, Note::Held { reason, .. } if reason.contains("n1 has its replicas now"));
@@ -154,9 +153,7 @@ fn a_primary_that_was_turned_and_back_is_not_left_for_who_led_it() {
     let mut world = steady();
     world.fault(Fault::Stall(4_000));
     world.promote_by_hand(1);
-    let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);
-    (world.nodes[0].descends, world.nodes[0].replid) = (fork, history);
-    (world.nodes[0].follows, world.nodes[0].offset) = (Some(1), world.nodes[1].offset);
+    take_over(&mut world, 1, 0);
     world.promote_by_hand(0);
     world.run(6_000);
     assert_eq!(serving(&world), Some(0), "{:?}", world.notes);
@@ -202,10 +199,7 @@ fn a_switchover_ends_when_replicas_were_taken_over() {
     world.step(Event::Asked(Ask { to, timeout, dry_run: false, findings: Vec::new() }));
     world.run(60);
     world.promote_by_hand(1);
-    let (fork, history) = (world.nodes[1].descends, world.nodes[1].replid);
-    world.nodes[2].follows = Some(1);
-    world.nodes[2].offset = world.nodes[1].offset;
-    (world.nodes[2].descends, world.nodes[2].replid) = (fork, history);
+    take_over(&mut world, 1, 2);
     world.run(1_000);
     assert_eq!(world.route.gate, Gate::Held, "{:?}", world.notes);
     assert!(world.promoted.is_empty(), "{:?}", world.notes);
