@@ -6,7 +6,6 @@
 
 use super::brain::Brain;
 use super::member::Member;
-use super::several::disputed_reason;
 use crate::pure::time::Time;
 use crate::pure::topology::{Kinship, Link, LinkState, NodeId, Report};
 
@@ -126,8 +125,8 @@ impl Brain {
         {
             return Some(format!("{} has its replicas now, and does not answer", self.name(node)));
         }
-        if let Some(node) = self.disputed(now) {
-            return Some(disputed_reason(self.name(node)));
+        if let Some(reason) = self.disputed(now) {
+            return Some(reason);
         }
         let (node, _) = self.nodes().find(|(node, it)| {
             !it.health().is_up()

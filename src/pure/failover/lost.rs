@@ -4,7 +4,6 @@ use super::brain::{Brain, Goal, Loss, Phase, Promotion, Serving};
 use super::event::{Note, Outcome};
 use super::member::Member;
 use super::select::{Candidate, Limits, Lost, Ranked, Ranking, Reject, rank};
-use super::several::disputed_reason;
 use crate::pure::detect::{Cause, Health};
 use crate::pure::time::Time;
 use crate::pure::topology::snapshot::FailoverAccount;
@@ -69,8 +68,8 @@ impl Brain {
 
     /// Chooses, and commits to a failover or goes on with one.
     pub(super) fn take_over(&mut self, now: Time, node: NodeId, loss: Loss) {
-        if let Some(other) = self.disputed(now).filter(|_| loss != Loss::Forced) {
-            return self.wait(now, disputed_reason(self.name(other)));
+        if let Some(reason) = self.disputed(now).filter(|_| loss != Loss::Forced) {
+            return self.wait(now, reason);
         }
         let ranking = self.ranking(now, node, loss);
         self.tell_rejected(&ranking.rejected);

@@ -59,17 +59,17 @@ impl Brain {
             .all(|(_, it)| it.report_since(from).is_some() || it.impaired.is_some())
     }
 
-    /// Who says that he was promoted in the place of our primary, and has not answered an order of ours
-    /// to follow somebody, or has not been asked since: he is not followed before it is known what becomes
-    /// of him, and nobody is promoted beside him.
-    pub(super) fn disputed(&self, now: Time) -> Option<NodeId> {
+    /// Why to wait: somebody says that he was promoted in the place of our primary, and has not answered
+    /// an order of ours to follow somebody, or has not been asked since. He is not followed before it is
+    /// known what becomes of him, and nobody is promoted beside him.
+    pub(super) fn disputed(&self, now: Time) -> Option<String> {
         let fresh = self.fresh_from(now);
         let mut turned = self.nodes().filter(|it| it.1.is_out_of_date());
-        turned
-            .find(|(node, it)| {
-                it.report_since(fresh).is_some_and(|it| self.is_replacing(*node, it))
-            })
-            .map(|it| it.0)
+        let (_, member) = turned.find(|(node, it)| {
+            it.report_since(fresh).is_some_and(|it| self.is_replacing(*node, it))
+        })?;
+        let name = &member.spec.name;
+        Some(format!("{name} was promoted by somebody else, and has not answered an order"))
     }
 
     /// Between nothing and `failover.jitter`, another one in each epoch.
@@ -78,11 +78,6 @@ impl Brain {
         let drawn = mix(self.params.seed ^ epoch.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Duration::from_micros(drawn.checked_rem(max.saturating_add(1)).unwrap_or(0))
     }
-}
-
-/// Why nothing is done meanwhile.
-pub(super) fn disputed_reason(name: &str) -> String {
-    format!("{name} was promoted by somebody else, and has not answered an order")
 }
 
 /// The finalizer of `splitmix64`: every bit of the input counts for every bit of the output.
